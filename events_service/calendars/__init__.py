@@ -1,0 +1,1 @@
+"""iCalendar as bytes: invitations and feeds out, calendar replies in. Use cases call it; it has no I/O."""

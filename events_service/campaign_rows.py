@@ -1,0 +1,216 @@
+"""The deliveries of a campaign as rows: for whom, when due, and what moves or follows when their event changes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlmodel import Session, col, select
+
+from events_service import outbox
+from events_service.db.tables import Attendee, CampaignStep, Event, Person
+from events_service.domain.cadence import Cadence, Moment, due_at, expires_at
+from events_service.domain.delivery import TOLD, UNSENT, delivery_key
+from events_service.event_rows import id_of
+from events_service.outbox import ROWS
+
+_HEARD = sa.and_(
+    ROWS.c.attendee_id == col(Attendee.id),
+    sa.or_(ROWS.c.step_id.is_not(None), ROWS.c.purpose == "update"),
+    sa.or_(ROWS.c.state.in_(TOLD), sa.and_(ROWS.c.state == "sending", ROWS.c.in_data_at.is_not(None))),
+)
+"""Of a delivery and an attendee: whether it told them of the event, or may have."""
+
+
+def told_of(session: Session, event: Event, *, but_not_of: str | None = None) -> list[tuple[Attendee, Person]]:
+    """The attendees who have heard of the event from us, or may have, or who have answered.
+
+    `but_not_of` leaves out those for whom a message of that purpose is written already. What is claimed and not in DATA
+    does not count: its fence sees what became of the event.
+    """
+    written = sa.exists().where(ROWS.c.attendee_id == col(Attendee.id), ROWS.c.purpose == but_not_of)
+    rest = [sa.not_(written)] if but_not_of else []
+    return people_of(session, event, sa.or_(sa.exists().where(_HEARD), col(Attendee.reply) != "none"), *rest)
+
+
+def behind(session: Session, event: Event) -> list[tuple[Attendee, Person]]:
+    """The attendees who heard of an older SEQUENCE last, and for whom no update to this one is written."""
+    last = sa.select(sa.func.max(ROWS.c.sequence)).where(_HEARD).correlate(Attendee).scalar_subquery()
+    written = sa.exists().where(
+        ROWS.c.attendee_id == col(Attendee.id), ROWS.c.purpose == "update", ROWS.c.sequence == event.sequence
+    )
+    return people_of(session, event, last < event.sequence, sa.not_(written))
+
+
+def people_of(session: Session, event: Event, *where: sa.ColumnElement[bool]) -> list[tuple[Attendee, Person]]:
+    query = select(Attendee, Person).join(Person).where(Attendee.event_id == event.id, *where)
+    return list(session.exec(query.order_by(col(Attendee.id))))
+
+
+def steps_from(campaign_id: int, cadence: Cadence) -> list[CampaignStep]:
+    return [
+        CampaignStep(
+            campaign_id=campaign_id,
+            position=position,
+            key=step.key,
+            template=step.template,
+            roles=list(step.audience.roles),
+            replies=list(step.audience.replies),
+            attendance=step.audience.attendance,
+            survey=step.survey,
+            wave=step.wave,
+            unanswered=step.unanswered,
+            anchor=step.at.anchor,
+            offset_days=step.at.days,
+            at_time=step.at.time,
+            on_late=step.late.policy,
+            grace_hours=step.late.grace_hours,
+            min_gap_days=step.min_gap_days,
+            unknown_policy=step.unknown,
+            calendar=step.calendar,
+        )
+        for position, step in enumerate(cadence.steps, 1)
+    ]
+
+
+def write(
+    session: Session,
+    event: Event,
+    steps: Sequence[CampaignStep],
+    people: Sequence[tuple[Attendee, Person]],
+    now: datetime,
+) -> int:
+    made = [made for step in steps for one in people if (made := row(event, step, *one, now))]
+    return outbox.post(session, made)
+
+
+def row(event: Event, step: CampaignStep, attendee: Attendee, person: Person, now: datetime) -> dict[str, Any] | None:
+    if step.roles and attendee.role not in step.roles:
+        return None
+    return {
+        "key": delivery_key("campaign", id_of(event), step.key, _person(person)),
+        "purpose": "campaign",
+        "event_id": event.id,
+        "step_id": step.id,
+        "step": step.key,
+        "attendee_id": attendee.id,
+        "person_id": person.id,
+        "mandatory": False,
+        "state": "pending",
+        "sequence": event.sequence,
+        "unknown_policy": step.unknown_policy,
+        "fields": {},
+        "attempts": 0,
+        "created_at": now,
+        "changed_at": now,
+        **_moments(event, step, person.timezone),
+    }
+
+
+def _moments(event: Event, step: CampaignStep, zone: str) -> dict[str, datetime | None]:
+    when = due(event, step, zone)
+    late = when + timedelta(hours=step.grace_hours) if step.on_late == "ask" else None
+    ends = expires_at(step.anchor, step.offset_days, step.on_late, step.grace_hours, when, event.starts)
+    return {"due_at": when, "next_at": when, "late_at": late, "expires_at": ends}
+
+
+def due(event: Event, step: CampaignStep, zone: str) -> datetime:
+    moment = Moment.model_validate({"anchor": step.anchor, "days": step.offset_days, "time": step.at_time})
+    return due_at(moment, event.starts, event.ends, event.timezone, zone)
+
+
+def retime(session: Session, event: Event, now: datetime) -> int:
+    """Every unsent row that speaks of an older SEQUENCE gets the moments of this one, a group by step and zone."""
+    stale = sa.and_(
+        ROWS.c.event_id == event.id, ROWS.c.state.in_(UNSENT), ROWS.c.step_id.is_not(None),
+        ROWS.c.sequence != event.sequence,
+    )  # fmt: skip
+    groups = (
+        sa.select(ROWS.c.step_id, col(Person.timezone))
+        .join(Person, col(Person.id) == ROWS.c.person_id)
+        .where(stale)
+        .distinct()
+        .order_by(ROWS.c.step_id, col(Person.timezone))
+    )
+    touched = 0
+    for step_id, zone in session.connection().execute(groups).all():
+        there = sa.select(col(Person.id)).where(col(Person.timezone) == zone)
+        touched += session.connection().execute(
+            sa.update(ROWS)
+            .where(stale, ROWS.c.step_id == step_id, ROWS.c.person_id.in_(there))
+            .values(
+                **_moments(event, session.get_one(CampaignStep, step_id), zone),
+                sequence=event.sequence, content_id=None, rung_at=None, changed_at=now,
+            )
+        ).rowcount  # fmt: skip
+    return touched
+
+
+def tell(
+    session: Session,
+    event: Event,
+    purpose: str,
+    people: Sequence[tuple[Attendee, Person]],
+    now: datetime,
+    until: datetime,
+) -> int:
+    """Write what must be said to these people whatever holds the campaign, once for each SEQUENCE."""
+    letters: list[dict[str, Any]] = [
+        {
+            "key": delivery_key(purpose, id_of(event), "-", _person(person), event.sequence),
+            "purpose": purpose,
+            "event_id": event.id,
+            "step": purpose,
+            "attendee_id": attendee.id,
+            "person_id": person.id,
+            "mandatory": True,
+            "state": "pending",
+            "sequence": event.sequence,
+            "due_at": now,
+            "next_at": now,
+            "expires_at": until,
+            "unknown_policy": "resend",
+            "fields": {},
+            "attempts": 0,
+            "created_at": now,
+            "changed_at": now,
+        }
+        for attendee, person in people
+    ]
+    return outbox.post(session, letters) if until > now else 0
+
+
+def _person(person: Person) -> int:
+    if person.id is None:
+        raise ValueError("a person has no number before they are flushed")
+    return person.id
+
+
+def too_soon(session: Session, ids: Sequence[int], now: datetime, wait: timedelta) -> dict[int, datetime]:
+    """Of these claimed rows, those whose step keeps a gap that is not over, each with when to try it again.
+
+    The gap counts from the last message sent to the same attendee for this event, or that may have been. While an
+    earlier one is still on its way it cannot be told yet, so the row waits for `wait`.
+    """
+    mine, other = ROWS.alias("mine"), ROWS.alias("other")
+    step = sa.inspect(CampaignStep).local_table
+    earlier = sa.tuple_(other.c.due_at, other.c.id) < sa.tuple_(mine.c.due_at, mine.c.id)
+    on_its_way = sa.and_(other.c.state.in_(("pending", "sending")), earlier)
+    gone = other.c.state.in_(("sent", "unknown", "bounced"))
+    gone_at = sa.case((gone, sa.func.coalesce(other.c.sent_at, other.c.changed_at)))
+    query = (
+        sa.select(mine.c.id, step.c.min_gap_days, sa.func.max(gone_at), sa.func.max(sa.case((on_its_way, 1), else_=0)))
+        .join(step, step.c.id == mine.c.step_id)
+        .join(other, sa.and_(other.c.attendee_id == mine.c.attendee_id, other.c.id != mine.c.id))
+        .where(mine.c.id.in_(ids), step.c.min_gap_days > 0, other.c.step_id.is_not(None), sa.or_(gone, on_its_way))
+        .group_by(mine.c.id, step.c.min_gap_days)
+    )
+    found = {}
+    for id, days, last, waiting in session.connection().execute(query):
+        ends = [last + timedelta(days=days)] if last else []
+        until = max([*ends, now + wait] if waiting else ends)
+        if until > now:
+            found[id] = until
+    return found

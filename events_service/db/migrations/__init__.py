@@ -1,0 +1,1 @@
+"""Alembic's migrations. `events db upgrade` runs them; nothing imports them."""

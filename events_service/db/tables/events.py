@@ -1,0 +1,142 @@
+"""Events, their agenda and history, and who comes."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlmodel import Field, SQLModel
+
+from events_service.db.tables.base import instant, json_list, json_object, maybe_instant
+
+
+class Event(SQLModel, table=True):
+    """A mission or a conference. `starts` and `ends` are instants; `timezone` says where their wall clock hangs.
+
+    `sequence` is the calendar's SEQUENCE; `uid` its UID, stored once and never made again.
+    """
+
+    __tablename__ = "event"
+
+    id: int | None = Field(default=None, primary_key=True)
+    programme_key: str = Field(index=True)
+    slug: str = Field(unique=True)
+    uid: str = Field(unique=True)
+    kind: str
+    hosted_by: str = "us"
+    title: str
+    summary: str = Field(default="", sa_type=sa.Text)
+    state: str = Field(default="draft", index=True)
+    visibility: str = "private"
+    starts: datetime = instant(index=True)
+    ends: datetime = instant(index=True)
+    timezone: str
+    venue: str = ""
+    city: str = ""
+    country: str = ""
+    region: str | None = None
+    url: str | None = None
+    organiser_name: str = ""
+    organiser_email: str = ""
+    themes: list[str] = json_list()
+    markets: list[str] = json_list()
+    capacity: int | None = None
+    budget: int | None = None
+    effort_days: float | None = None
+    material_refreshed: date | None = None
+    sequence: int = 0
+    cancel_reason: str | None = Field(default=None, sa_type=sa.Text)
+    cancelled_at: datetime | None = maybe_instant()
+    created_at: datetime = instant()
+    changed_at: datetime = instant()
+
+
+class EventSession(SQLModel, table=True):
+    """One dated item on an event's agenda or itinerary."""
+
+    __tablename__ = "event_session"
+    __table_args__ = (sa.UniqueConstraint("event_id", "position"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    event_id: int = Field(foreign_key="event.id", ondelete="CASCADE")
+    position: int
+    uid: str = Field(unique=True)
+    title: str
+    starts: datetime = instant()
+    ends: datetime = instant()
+    timezone: str
+    kind: str = "talk"
+    city: str = ""
+    country: str = ""
+    venue: str = ""
+    url: str | None = None
+    partner: str = ""
+    price: str = ""
+
+
+class EventChange(SQLModel, table=True):
+    """What happened to an event: added, approved, moved, cancelled, done; `detail` has the values before and after."""
+
+    __tablename__ = "event_change"
+
+    id: int | None = Field(default=None, primary_key=True)
+    event_id: int = Field(foreign_key="event.id", ondelete="CASCADE", index=True)
+    at: datetime = instant()
+    action: str
+    detail: dict[str, Any] = json_object()
+
+
+class Waiver(SQLModel, table=True):
+    """A recorded, reasoned permission to break one named rule for one event."""
+
+    __tablename__ = "waiver"
+    __table_args__ = (sa.UniqueConstraint("event_id", "code"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    event_id: int = Field(foreign_key="event.id", ondelete="CASCADE")
+    code: str
+    reason: str = Field(sa_type=sa.Text)
+    granted_at: datetime = instant()
+
+
+class Attendee(SQLModel, table=True):
+    """One person's place at one event. `reply` is none, accepted, tentative or declined.
+
+    `reply_sequence` and `reply_dtstamp` belong to the calendar reply that stands, if it came by calendar: an older one
+    does not win over it.
+
+    `person_id` is null once that person was erased: the row is counted, and nothing is ever sent to it or shown of it.
+    """
+
+    __tablename__ = "attendee"
+    __table_args__ = (sa.UniqueConstraint("event_id", "person_id"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    event_id: int = Field(foreign_key="event.id", ondelete="CASCADE")
+    person_id: int | None = Field(foreign_key="person.id", ondelete="SET NULL", index=True)
+    role: str = "delegate"
+    reply: str = "none"
+    replied_at: datetime | None = maybe_instant()
+    reply_via: str | None = None
+    reply_note: str = Field(default="", sa_type=sa.Text)
+    reply_sequence: int | None = None
+    reply_dtstamp: datetime | None = maybe_instant()
+    attended: bool | None = None
+    attended_at: datetime | None = maybe_instant()
+    added_at: datetime = instant()
+
+
+class AttendeeReply(SQLModel, table=True):
+    """Every reply that ever came, applied or not, and by which way: link, mail, organiser."""
+
+    __tablename__ = "attendee_reply"
+
+    id: int | None = Field(default=None, primary_key=True)
+    attendee_id: int = Field(foreign_key="attendee.id", ondelete="CASCADE", index=True)
+    at: datetime = instant()
+    via: str
+    reply: str
+    note: str = Field(default="", sa_type=sa.Text)
+    applied: bool
+    why: str = ""

@@ -1,0 +1,102 @@
+"""Single deliveries as an organiser sees them: listed, shown, tried again, settled by hand."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlmodel import Session, col, select
+
+from events_service import outbox
+from events_service.db.tables import CampaignStep, Delivery, Event, Person
+from events_service.domain.delivery import STATES
+from events_service.errors import ConflictError, NotFoundError, UsageError
+
+FAILED, UNKNOWN = "failed", "unknown"
+
+
+def listing(session: Session, event: Event | None, state: str | None) -> list[dict[str, Any]]:
+    """The deliveries of an event, or of all, in a state, or in any, by due time. UsageError for no such state."""
+    if state is not None and state not in STATES:
+        raise UsageError(f"{state!r} is no state of a delivery; there are {', '.join(STATES)}")
+    query = _query()
+    if event is not None:
+        query = query.where(col(Delivery.event_id) == event.id)
+    if state is not None:
+        query = query.where(col(Delivery.state) == state)
+    rows = session.execute(query.order_by(col(Delivery.due_at), col(Delivery.id)))
+    return [_as_json(*row) for row in rows]
+
+
+def show(session: Session, id: int) -> dict[str, Any]:
+    """One delivery, with what explains its state: hold, attempts, lease and the step's policy. NotFoundError."""
+    found = session.execute(_query().where(col(Delivery.id) == id)).first()
+    if found is None:
+        raise NotFoundError("delivery", id, "`events delivery list` shows those there are")
+    row: Delivery = found[0]
+    step = session.get(CampaignStep, row.step_id) if row.step_id else None
+    return _as_json(*found) | {
+        "purpose": row.purpose,
+        "mandatory": row.mandatory,
+        "sequence": row.sequence,
+        "next_at": row.next_at,
+        "expires_at": row.expires_at,
+        "in_data_at": row.in_data_at,
+        "last_code": row.last_code,
+        "when_late": step.on_late if step else None,
+        "when_unknown": row.unknown_policy,
+    }
+
+
+def retry(session: Session, id: int, now: datetime) -> dict[str, Any]:
+    """Try a failed delivery again, with the same identifiers. ConflictError in any other state."""
+    shown = show(session, id)
+    if not outbox.retry(session, now, outbox.ROWS.c.id == id):
+        raise ConflictError(f"delivery {id} is {shown['state']}; only a failed one is tried again by hand")
+    session.expire_all()
+    return show(session, id)
+
+
+def retry_failed(session: Session, event: Event, now: datetime) -> list[dict[str, Any]]:
+    """Try all failed deliveries of an event again, with the same identifiers: as `listing` gives them, by due time."""
+    ids = outbox.retry(session, now, outbox.ROWS.c.event_id == event.id)
+    session.expire_all()
+    rows = session.execute(_query().where(col(Delivery.id).in_(ids)).order_by(col(Delivery.due_at), col(Delivery.id)))
+    return [_as_json(*row) for row in rows]
+
+
+def settle(session: Session, id: int, word: str, now: datetime) -> dict[str, Any]:
+    """An organiser's word on an unknown delivery: `arrived`, or `lost`, which sends it again. ConflictError else."""
+    if word not in ("arrived", "lost"):
+        raise UsageError(f"{word!r} settles nothing; say arrived or lost")
+    shown = show(session, id)
+    if not outbox.settle_by_hand(session, id, word == "arrived", now):
+        raise ConflictError(f"delivery {id} is {shown['state']}; only an unknown one is settled by hand")
+    session.expire_all()
+    return show(session, id)
+
+
+def _query() -> sa.Select[Any]:
+    return (
+        select(Delivery, col(Event.slug), col(Person.email))  # type: ignore[return-value]
+        .outerjoin(Event, col(Event.id) == col(Delivery.event_id))
+        .outerjoin(Person, col(Person.id) == col(Delivery.person_id))
+    )
+
+
+def _as_json(row: Delivery, slug: str | None, email: str | None) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "key": row.key,
+        "event": slug,
+        "step": row.step,
+        "email": email or row.address,
+        "state": row.state,
+        "hold_reason": row.hold_reason if row.state == "held" else None,
+        "due_at": row.due_at,
+        "attempts": row.attempts,
+        "message_id": row.message_id,
+        "sent_at": row.sent_at,
+        "last_error": row.last_error,
+    }

@@ -1,0 +1,284 @@
+"""Feeds: the addresses that people subscribe to, and the kept bytes that they are answered with.
+
+A change marks what shows it as stale, in its own transaction; a tick builds that anew, and raises the revision only
+where the bytes differ. So a GET writes nothing and builds nothing.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from collections.abc import Collection
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlmodel import Session, col, select
+
+from events_service.db.session import Database
+from events_service.db.tables import Attendee, Event, EventObject, Feed, FeedContent, Institution, Person
+from events_service.domain.markets import is_country
+from events_service.errors import InputError, NotFoundError
+from events_service.feed_contents import KINDS, Shown, known_themes, show
+from events_service.tokens import feed_token
+
+WITHOUT_OF = ("public", "organiser")
+_SHOW_MANY_EVENTS = ("public", "theme", "market", "organiser")
+_CHUNK = 50
+
+
+def create(session: Session, kind: str, of: str, now: datetime) -> tuple[Feed, str]:
+    """A new address of a feed, and its token, which is told this once and never again.
+
+    `of` is a theme's key, a country, a slug, a person's address or number, an institution's ROR id or number; empty for
+    the public and the organiser's feed. InputError for a kind that is not there or an `of` that it does not take,
+    NotFoundError where nothing is called so. The bytes are built here if no feed like it was there.
+    """
+    of = _canonical(session, kind, of.strip())
+    token, digest = feed_token()
+    made = Feed(kind=kind, of=of, token_sha256=digest, created_at=now)
+    session.add(made)
+    _content(session, kind, of, now)
+    session.flush()
+    return made, token
+
+
+def revoke(session: Session, feed_id: int, now: datetime) -> Feed:
+    """Close an address for good; closing it again changes nothing. Bytes that no address needs any more are dropped."""
+    found = session.get(Feed, feed_id)
+    if found is None:
+        raise NotFoundError("feed", feed_id, "`events feed list` has their ids")
+    if found.revoked_at is None:
+        found.revoked_at = now
+        session.add(found)
+        session.flush()
+        _drop_unneeded(session, found.kind, found.of)
+    return found
+
+
+def forget_person(session: Session, person_id: int, now: datetime) -> None:
+    """Remove every trace of a person's feeds, for an erasure. Call it before the person's own row goes."""
+    touch_person(session, person_id, now)
+    for table in (Feed, FeedContent):
+        session.execute(sa.delete(table).where(col(table.kind) == "person", col(table.of) == str(person_id)))
+
+
+def listing(session: Session) -> list[dict[str, Any]]:
+    """All addresses, revoked ones too, oldest first, as JSON values; never a token."""
+    return [as_json(session, found) for found in session.exec(select(Feed).order_by(col(Feed.id)))]
+
+
+def as_json(session: Session, found: Feed) -> dict[str, Any]:
+    """One address as the contract gives it. A person is named by their address, an institution by its ROR id."""
+    of: str | None = found.of
+    if found.kind == "person":
+        of = session.scalar(sa.select(col(Person.email)).where(col(Person.id) == int(found.of))) or of
+    elif found.kind == "institution":
+        of = session.scalar(sa.select(col(Institution.ror)).where(col(Institution.id) == int(found.of))) or of
+    return {
+        "id": found.id,
+        "kind": found.kind,
+        "of": of or None,
+        "created_at": found.created_at,
+        "revoked_at": found.revoked_at,
+        "last_used": found.last_used,
+    }
+
+
+def touch_event(session: Session, event: Event, now: datetime) -> int:
+    """Mark what shows the event, or may have shown it before this change, as stale; how many addresses show it now.
+
+    Call it in the transaction of every change to an event, its sessions, its state or its visibility.
+    """
+    session.flush()
+    session.execute(sa.delete(EventObject).where(col(EventObject.event_id) == event.id))
+    people = sa.select(sa.cast(col(Attendee.person_id), sa.String)).where(col(Attendee.event_id) == event.id)
+    institutions = (
+        sa.select(sa.cast(col(Person.institution_id), sa.String))
+        .join(Attendee, col(Attendee.person_id) == col(Person.id))
+        .where(col(Attendee.event_id) == event.id)
+    )
+    # Its theme or market may have been another a moment ago, so all of these are built again: joining is cheap.
+    touched = _touch(
+        session,
+        sa.or_(
+            col(FeedContent.kind).in_(_SHOW_MANY_EVENTS),
+            sa.and_(col(FeedContent.kind) == "event", col(FeedContent.of) == event.slug),
+            sa.and_(col(FeedContent.kind) == "person", col(FeedContent.of).in_(people)),
+            sa.and_(col(FeedContent.kind) == "institution", col(FeedContent.of).in_(institutions)),
+        ),
+        now,
+    )
+    showing = [which for which in touched if _shows(event, *which)]
+    live = sa.select(sa.func.count()).select_from(Feed).where(col(Feed.revoked_at).is_(None))
+    return session.scalar(live.where(sa.tuple_(col(Feed.kind), col(Feed.of)).in_(showing))) or 0 if showing else 0
+
+
+def touch_person(session: Session, person_id: int | None, now: datetime) -> None:
+    """Mark a person's feed, and their institution's, as stale: they came to an event, left one, replied, or moved."""
+    if person_id is None:
+        return
+    session.flush()
+    institution = sa.select(sa.cast(col(Person.institution_id), sa.String)).where(col(Person.id) == person_id)
+    _touch(
+        session,
+        sa.or_(
+            sa.and_(col(FeedContent.kind) == "person", col(FeedContent.of) == str(person_id)),
+            sa.and_(col(FeedContent.kind) == "institution", col(FeedContent.of).in_(institution)),
+        ),
+        now,
+    )
+
+
+def touch_programme(session: Session, now: datetime) -> None:
+    """Mark all feeds as stale: a programme was loaded (their names come from it) or a review was recorded."""
+    session.flush()
+    _touch(session, sa.true(), now)
+
+
+def rebuild_stale(database: Database, now: datetime) -> int:
+    """Build anew what is stale, or what time has changed; how many contents' bytes became different.
+
+    It commits by chunks, each in a transaction of its own: a tick calls it, and a crash half way loses nothing.
+    """
+    due = sa.or_(col(FeedContent.stale_at).is_not(None), col(FeedContent.expires_at) <= now)
+    with database.read() as session:
+        ids = list(session.exec(select(FeedContent.id).where(due).order_by(col(FeedContent.id))))
+    changed = 0
+    for start in range(0, len(ids), _CHUNK):
+        with database.write() as session:
+            chunk = session.exec(
+                select(FeedContent)
+                .where(col(FeedContent.id).in_(ids[start : start + _CHUNK]), due)
+                .order_by(col(FeedContent.id))
+                .with_for_update(skip_locked=True)
+            ).all()
+            changed += sum(_rebuild(session, content, now) for content in chunk)
+    return changed
+
+
+def flush_last_used(session: Session, seen: Collection[int], now: datetime) -> None:
+    """Write when these feeds were last asked for: up to a tick later than they were, which is near enough."""
+    if seen:
+        session.execute(
+            sa.update(Feed)
+            .where(col(Feed.id).in_(sorted(seen)), sa.or_(col(Feed.last_used).is_(None), col(Feed.last_used) < now))
+            .values(last_used=now)
+        )
+
+
+def _shows(event: Event, kind: str, of: str) -> bool:
+    if kind not in ("public", "theme", "market"):
+        return kind == "organiser" or event.state != "draft"
+    public = event.visibility == "public" and event.state != "draft"
+    return public and (kind == "public" or of in event.themes or of in event.markets)
+
+
+def _touch(session: Session, which: sa.ColumnElement[bool], now: datetime) -> list[tuple[str, str]]:
+    # Locked in one order, so that two changes at once cannot wait for each other; and set even where it is set
+    # already, as a rebuild that is under way began before this change.
+    columns = col(FeedContent.id), col(FeedContent.kind), col(FeedContent.of)
+    found = session.execute(sa.select(*columns).where(which).order_by(columns[0]).with_for_update()).all()
+    if found:
+        ids = [row[0] for row in found]
+        session.execute(sa.update(FeedContent).where(col(FeedContent.id).in_(ids)).values(stale_at=now))
+    return [(kind, of) for _, kind, of in found]
+
+
+def _rebuild(session: Session, content: FeedContent, now: datetime) -> bool:
+    shown = show(session, content.kind, content.of, now)
+    content.stale_at, content.expires_at = None, shown.expires_at
+    different = shown.body != content.body
+    if different:
+        content.revision += 1
+        # HTTP's dates have whole seconds, and no two revisions may share one.
+        content.changed_at = max(now, content.changed_at + timedelta(seconds=1))
+        content.body, content.gzipped, content.etag = _packed(shown)
+    session.add(content)
+    session.flush()
+    return different
+
+
+def _content(session: Session, kind: str, of: str, now: datetime) -> None:
+    """See that the bytes of a feed are there."""
+    there = select(FeedContent.id).where(FeedContent.kind == kind, FeedContent.of == of)
+    if session.exec(there).first() is not None:
+        return
+    shown = show(session, kind, of, now)
+    body, gzipped, etag = _packed(shown)
+    made = FeedContent(
+        kind=kind, of=of, revision=1, etag=etag, changed_at=now, expires_at=shown.expires_at, body=body, gzipped=gzipped
+    )
+    # A change that another process has not committed yet could not mark it, so the next tick looks once more.
+    made.stale_at = now
+    try:
+        with session.begin_nested():
+            session.add(made)
+    except sa.exc.IntegrityError:
+        if session.exec(there).first() is None:
+            raise
+
+
+def _packed(shown: Shown) -> tuple[bytes, bytes, str]:
+    etag = hashlib.sha256(shown.body).hexdigest()[:32]
+    return shown.body, gzip.compress(shown.body, compresslevel=6, mtime=0), etag
+
+
+def _drop_unneeded(session: Session, kind: str, of: str) -> None:
+    live = select(Feed.id).where(Feed.kind == kind, Feed.of == of, col(Feed.revoked_at).is_(None))
+    if session.exec(live).first() is None:
+        session.execute(sa.delete(FeedContent).where(col(FeedContent.kind) == kind, col(FeedContent.of) == of))
+
+
+def _canonical(session: Session, kind: str, of: str) -> str:
+    """`of` as the tables keep it."""
+    if kind not in KINDS:
+        raise InputError(f"feed kind {kind[:40]!r} is unknown; use one of {', '.join(KINDS)}")
+    if kind in WITHOUT_OF:
+        if of:
+            raise InputError(f"a feed of kind {kind} is of everything; leave out --of")
+        return ""
+    if not of:
+        raise InputError(f"a feed of kind {kind} needs --of")
+    return _FIND[kind](session, of)
+
+
+def _theme(session: Session, of: str) -> str:
+    known = known_themes(session)
+    if of not in known:
+        raise NotFoundError("theme", of, f"the programme has {', '.join(known)}" if known else "load a programme first")
+    return of
+
+
+def _market(_session: Session, of: str) -> str:
+    if not is_country(of.upper()):
+        raise NotFoundError("country", of, "use two letters, such as DE")
+    return of.upper()
+
+
+def _event(session: Session, of: str) -> str:
+    if session.exec(select(Event.id).where(Event.slug == of)).first() is None:
+        raise NotFoundError("event", of, "`events event list` has their slugs")
+    return of
+
+
+def _person(session: Session, of: str) -> str:
+    number = int(of) if of.isascii() and of.isdigit() and len(of) < 10 else None
+    by = col(Person.email) == of.lower() if number is None else col(Person.id) == number
+    found = session.scalar(sa.select(col(Person.id)).where(by))
+    if found is None:
+        raise NotFoundError("person", of, "`events person list` has their addresses")
+    return str(found)
+
+
+def _institution(session: Session, of: str) -> str:
+    ror = of.removeprefix("https://").removeprefix("ror.org/").lower()
+    found = session.scalar(sa.select(col(Institution.id)).where(col(Institution.ror) == ror))
+    if found is None and of.isascii() and of.isdigit() and len(of) < 10:
+        found = session.scalar(sa.select(col(Institution.id)).where(col(Institution.id) == int(of)))
+    if found is None:
+        raise NotFoundError("institution", of, "`events institution list` has their ids")
+    return str(found)
+
+
+_FIND = {"theme": _theme, "market": _market, "event": _event, "person": _person, "institution": _institution}

@@ -1,0 +1,79 @@
+"""Holding deliveries and letting them go: gates, an organiser's hold, steps that ask when late, and those in wait."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlmodel import Session, SQLModel
+
+from events_service.domain.delivery import HELD_BY_ORGANISER, HELD_BY_REVIEW, HELD_FOR_REPLY, HELD_LATE
+from events_service.outbox import ROWS
+from events_service.verdict import Gates, unwanted
+
+_EVENTS, _CAMPAIGNS, _STEPS, _ATTENDEES = (
+    SQLModel.metadata.tables[name] for name in ("event", "campaign", "campaign_step", "attendee")
+)
+
+
+def hold(session: Session, gates: Gates, now: datetime) -> int:
+    """Hold what is pending behind a gate, an organiser's hold, or the question of an `ask` step that is late."""
+    held = 0
+    if gates:
+        behind = sa.and_(ROWS.c.event_id.in_(_gated(gates)), sa.not_(ROWS.c.mandatory))
+        held += _hold(session, behind, HELD_BY_REVIEW, now)
+    held += _hold(session, ROWS.c.step_id.in_(_held_steps()), HELD_BY_ORGANISER, now)
+    asking = sa.select(_STEPS.c.id).where(_STEPS.c.on_late == "ask", _STEPS.c.answer.is_(None))
+    return held + _hold(session, sa.and_(ROWS.c.step_id.in_(asking), ROWS.c.late_at <= now), HELD_LATE, now)
+
+
+def release(session: Session, gates: Gates, now: datetime) -> int:
+    """Let go of what nothing holds any more; lateness is then judged by each step's policy.
+
+    A reply or an answer lets go of what waits for it itself, but not of what a worker holds back at that same moment.
+    """
+    gated = ROWS.c.event_id.in_(_gated(gates)) if gates else sa.false()
+    answered = sa.select(_STEPS.c.id).where(_STEPS.c.answer.is_not(None))
+    fits = sa.exists().where(
+        _STEPS.c.id == ROWS.c.step_id, _ATTENDEES.c.id == ROWS.c.attendee_id, sa.not_(unwanted(_STEPS, _ATTENDEES))
+    )
+    free = sa.or_(
+        sa.and_(ROWS.c.hold_reason == HELD_BY_REVIEW, sa.not_(gated)),
+        sa.and_(ROWS.c.hold_reason == HELD_BY_ORGANISER, ROWS.c.step_id.not_in(_held_steps())),
+        sa.and_(ROWS.c.hold_reason == HELD_LATE, ROWS.c.step_id.in_(answered)),
+        sa.and_(ROWS.c.hold_reason == HELD_FOR_REPLY, fits),
+    )
+    return (
+        session.connection()
+        .execute(
+            sa.update(ROWS)
+            .where(ROWS.c.state == "held", free)
+            .values(state="pending", hold_reason=None, rung_at=None, changed_at=now)
+        )
+        .rowcount
+    )
+
+
+def _gated(gates: Gates) -> sa.Select[tuple[int]]:
+    behind = [sa.and_(_EVENTS.c.programme_key == key, _EVENTS.c.starts >= start) for key, start in gates.items()]
+    return sa.select(_EVENTS.c.id).where(sa.or_(*behind))
+
+
+def _held_steps() -> sa.Select[tuple[int]]:
+    return (
+        sa.select(_STEPS.c.id)
+        .join(_CAMPAIGNS, _CAMPAIGNS.c.id == _STEPS.c.campaign_id)
+        .where(_CAMPAIGNS.c.held_at.is_not(None))
+    )
+
+
+def _hold(session: Session, where: sa.ColumnElement[bool], reason: str, now: datetime) -> int:
+    return (
+        session.connection()
+        .execute(
+            sa.update(ROWS)
+            .where(ROWS.c.state == "pending", where)
+            .values(state="held", hold_reason=reason, changed_at=now)
+        )
+        .rowcount
+    )

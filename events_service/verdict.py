@@ -1,0 +1,133 @@
+"""What stops a message, as SQL: the one place that says so. The claim reads it, the fence makes it a condition."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+import sqlalchemy as sa
+from sqlmodel import Session, SQLModel
+
+from events_service.db import tables as _tables  # noqa: F401  (fills the metadata)
+from events_service.db.types import UTCDateTime
+from events_service.domain.delivery import HELD_BY_ORGANISER, HELD_BY_REVIEW, HELD_FOR_REPLY, HELD_LATE
+
+_TABLES = SQLModel.metadata.tables
+
+Gates = Mapping[str, datetime]
+"""By programme key, the instant from which its events are gated."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Why a claimed row may not be sent now: the state it goes to, and the reason in words."""
+
+    state: str
+    reason: str
+
+
+def verdict(gated_programmes: tuple[str, ...]) -> sa.ScalarSelect[Any]:
+    """Of the delivery row around it: null if it may be sent now, else `state:reason`.
+
+    This is the one place that says what stops a message; the claim reads it and the fence makes it a condition. Now and
+    the gates of `gated_programmes` are bound when it runs (`moments`): built anew for each message, it would cost more
+    than everything else that is done for one.
+    """
+    now = sa.bindparam("now", type_=UTCDateTime)
+    row, step, campaign, event, attendee, person = (
+        _TABLES[name].alias(f"v_{name}")
+        for name in ("delivery", "campaign_step", "campaign", "event", "attendee", "person")
+    )
+    suppression, response = _TABLES["suppression"], _TABLES["survey_response"]
+    ours = sa.not_(row.c.mandatory)
+    starts = [(key, sa.bindparam(f"gate_{place}", type_=UTCDateTime)) for place, key in enumerate(gated_programmes)]
+    gated = [sa.and_(event.c.programme_key == key, event.c.starts >= start) for key, start in starts]
+    suppressed = sa.exists().where(
+        suppression.c.email_hash == person.c.email_hash,
+        suppression.c.lifted_at.is_(None),
+        sa.or_(ours, suppression.c.reason.like("bounce%")),
+    )
+    answered = sa.exists().where(response.c.attendee_id == row.c.attendee_id, response.c.wave == step.c.wave)
+    outside = sa.or_(
+        _leaves_out(step.c.roles, attendee.c.role),
+        sa.and_(step.c.attendance == "attended", attendee.c.attended.is_not(sa.true())),
+        sa.and_(step.c.attendance == "not-absent", attendee.c.attended.is_(sa.false())),
+    )
+    unwanted_reply = unwanted(step, attendee)
+    # Somebody who may still accept before the event is over waits for it; for others the step is over.
+    may_come_in = sa.and_(
+        row.c.expires_at.is_not(None), event.c.ends > now, sa.cast(step.c.replies, sa.Text).not_like('%"none"%')
+    )
+    reasons = sa.case(
+        (sa.and_(row.c.person_id.is_(None), row.c.address.is_(None)), "cancelled:the person was erased"),
+        (sa.and_(step.c.id.is_not(None), attendee.c.id.is_(None)), "cancelled:no longer on the event"),
+        (sa.and_(event.c.state == "cancelled", row.c.purpose != "cancellation"), "cancelled:the event was cancelled"),
+        (sa.and_(row.c.purpose == "update", row.c.sequence < event.c.sequence), "cancelled:a later change replaced it"),
+        (suppressed, "suppressed:the address gets no mail"),
+        (sa.and_(ours, person.c.unsubscribed_at.is_not(None)), "suppressed:unsubscribed"),
+        (row.c.expires_at <= now, "expired:its time had passed"),
+        (sa.and_(row.c.late_at <= now, step.c.answer == "skip"), "expired:the organiser skipped it"),
+        *([(sa.and_(ours, sa.or_(*gated)), f"held:{HELD_BY_REVIEW}")] if gated else []),
+        (sa.and_(ours, campaign.c.held_at.is_not(None)), f"held:{HELD_BY_ORGANISER}"),
+        (sa.and_(row.c.late_at <= now, step.c.answer.is_(None)), f"held:{HELD_LATE}"),
+        (sa.and_(step.c.id.is_not(None), row.c.sequence != event.c.sequence), "pending:the event has moved"),
+        (sa.and_(step.c.id.is_not(None), outside), "cancelled:not in the step's audience"),
+        (sa.and_(step.c.id.is_not(None), unwanted_reply, may_come_in), f"held:{HELD_FOR_REPLY}"),
+        (sa.and_(step.c.id.is_not(None), unwanted_reply), "cancelled:not in the step's audience"),
+        (sa.and_(step.c.unanswered, answered), "cancelled:has answered"),
+        else_=None,
+    )
+    return (
+        sa.select(reasons)
+        .select_from(row)
+        .outerjoin(step, step.c.id == row.c.step_id)
+        .outerjoin(campaign, campaign.c.id == step.c.campaign_id)
+        .outerjoin(event, event.c.id == row.c.event_id)
+        .outerjoin(attendee, attendee.c.id == row.c.attendee_id)
+        .outerjoin(person, person.c.id == row.c.person_id)
+        .where(row.c.id == _TABLES["delivery"].c.id)
+        .correlate(_TABLES["delivery"])
+        .scalar_subquery()
+    )
+
+
+def moments(now: datetime, gates: Gates) -> dict[str, datetime]:
+    """What `verdict(tuple(gates))` needs to be told when it runs."""
+    return {"now": now} | {f"gate_{place}": start for place, start in enumerate(gates.values())}
+
+
+def verdicts(session: Session, ids: Sequence[int], now: datetime, gates: Gates) -> dict[int, Verdict]:
+    """What stops each of `ids`; those that nothing stops are not in it."""
+    if not ids:
+        return {}
+    found = {}
+    told = {"ids": list(ids), **moments(now, gates)}
+    for id, text in session.connection().execute(_query(tuple(gates)), told):
+        if text is not None:
+            state, _, reason = text.partition(":")
+            found[id] = Verdict(state, reason)
+    return found
+
+
+@lru_cache(maxsize=16)
+def _query(gated_programmes: tuple[str, ...]) -> sa.Select[Any]:
+    rows = _TABLES["delivery"]
+    wanted: sa.BindParameter[Any] = sa.bindparam("ids", expanding=True)
+    return sa.select(rows.c.id, verdict(gated_programmes)).where(rows.c.id.in_(wanted))
+
+
+def unwanted(step: sa.FromClause, attendee: sa.FromClause) -> sa.ColumnElement[bool]:
+    """Whether a step is not for what an attendee has replied; both are the tables or aliases of them.
+
+    Who came has accepted, whatever they said before, or whether they said anything.
+    """
+    return sa.and_(_leaves_out(step.c.replies, attendee.c.reply), attendee.c.attended.is_not(sa.true()))
+
+
+def _leaves_out(allowed: Any, value: Any) -> sa.ColumnElement[bool]:
+    """Whether a JSON list that is not empty lacks a value. Both dialects keep such a list as text like ["a", "b"]."""
+    text = sa.cast(allowed, sa.Text)
+    return sa.and_(text != "[]", text.not_like(sa.literal('%"') + value + sa.literal('"%')))

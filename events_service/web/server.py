@@ -1,0 +1,79 @@
+"""uvicorn, with the settings that this service needs."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from types import FrameType
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from events_service.errors import EventsError
+
+_BACKLOG = 2048
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening address of our own; port 0 takes any free one. EventsError, in one line, where it is taken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # asyncio switches Nagle's algorithm off only for sockets that name TCP; with it, a short answer waits 40 ms.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise EventsError(
+            f"cannot listen on {host}:{port}: {(error.strerror or str(error)).lower()};"
+            " stop what is there or choose another --port"
+        ) from error
+    except OverflowError:
+        listener.close()
+        raise EventsError(f"cannot listen on port {port}: a port is 0 to 65535") from None
+    listener.setblocking(False)
+    return listener
+
+
+def make_server(app: ASGIApp, host: str, port: int, *, forwarded_allow_ips: str = "127.0.0.1") -> Server:
+    """A server that is bound already, so that a taken port is one clear line and not a traceback.
+
+    Run it with `run()`; stop it from another thread with `should_exit = True`. Only `forwarded_allow_ips` may say whom
+    they forward for. Nothing logs requests: their paths hold tokens.
+    """
+    listener = bind(host, port)
+    config = uvicorn.Config(
+        app,
+        access_log=False,
+        # What uvicorn has to say goes where the rest of this process's log goes.
+        log_config=None,
+        log_level="warning",
+        proxy_headers=True,
+        forwarded_allow_ips=forwarded_allow_ips,
+        server_header=False,
+        date_header=True,
+        timeout_keep_alive=15,
+        timeout_graceful_shutdown=10,
+        lifespan="on",
+    )
+    return Server(config, listener)
+
+
+class Server(uvicorn.Server):
+    """A uvicorn server with its socket. `port` is the one it got."""
+
+    def __init__(self, config: uvicorn.Config, listener: socket.socket) -> None:
+        super().__init__(config)
+        self._listener = listener
+        self.port: int = listener.getsockname()[1]
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve until stopped."""
+        super().run(sockets or [self._listener])
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Told once it lets requests end; told again by Ctrl-C it cuts them off, which is no error to report."""
+        if self.should_exit:
+            logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+        super().handle_exit(sig, frame)

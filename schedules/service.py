@@ -1,0 +1,187 @@
+"""The processes of a live service, put together: everything in one (`up`), or web, worker and scheduler apart."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+import dramatiq
+import structlog
+from dramatiq.brokers.stub import StubBroker
+
+from events_service import doorbell
+from events_service.clock import FixedClock, system_clock
+from events_service.config import Settings
+from events_service.db.schema import open_database
+from events_service.db.session import Database
+from events_service.postroom import Postroom, Tally
+from events_service.web.app import create_app
+from events_service.web.server import make_server
+from schedules.scheduler import start_scheduler
+from schedules.ticks import tick
+from workers.actors import declare
+from workers.broker import check_broker, make_broker
+from workers.process import (
+    live_postroom,
+    mail_transport,
+    ring_for,
+    run_worker,
+    start_worker,
+    stop_event,
+    supervise,
+)
+
+log = structlog.get_logger(__name__)
+_ROUNDS = 1000
+
+
+def up(settings: Settings, host: str, port: int, threads: int, started: Callable[[str], None]) -> None:
+    """Web, worker and scheduler in this process until SIGTERM or Ctrl-C; what is in DATA then is finished.
+
+    `started` is told the address when it answers. A worker thread and the web share one database, as SQLite allows.
+    """
+    # uvicorn raises the signal that stopped it once more when it is done: without this it would end the process there.
+    stop_event()
+    database = open_database(settings.resolved_database_url)
+    broker = make_broker(settings.broker_url)
+    check_broker(broker, settings.broker_url)
+    postroom = live_postroom(settings, database)
+    app = create_app(database, settings, system_clock, lambda: _ready(broker, settings))
+    server = make_server(app, host, port, forwarded_allow_ips=settings.forwarded_allow_ips)
+    if isinstance(broker, StubBroker):
+        with database.write() as session:
+            doorbell.forget_rings(session)
+    ring = ring_for(broker, postroom)
+    worker = start_worker(broker, threads)
+    scheduler = start_scheduler(lambda: tick(database, settings, ring, system_clock()), settings.tick_seconds)
+    started(f"http://{host}:{server.port}")
+    try:
+        # uvicorn takes SIGTERM and Ctrl-C, lets requests end, and returns.
+        server.run()
+    finally:
+        postroom.stop()
+        scheduler.shutdown(wait=True)
+        worker.stop(timeout=int(postroom.data_lease_seconds * 1000))
+        broker.close()
+        database.dispose()
+
+
+def web(settings: Settings, host: str, port: int, started: Callable[[str], None]) -> None:
+    """The pages and feeds alone."""
+    stop_event()
+    database = open_database(settings.resolved_database_url)
+    broker = make_broker(settings.broker_url)
+    app = create_app(database, settings, system_clock, lambda: _ready(broker, settings))
+    server = make_server(app, host, port, forwarded_allow_ips=settings.forwarded_allow_ips)
+    started(f"http://{host}:{server.port}")
+    try:
+        server.run()
+    finally:
+        database.dispose()
+
+
+def _ready(broker: dramatiq.Broker, settings: Settings) -> None:
+    check_broker(broker, settings.broker_url)
+
+
+def worker(settings: Settings, processes: int, threads: int) -> None:
+    """Workers alone, as many processes as asked for."""
+    # A child that cannot begin would be put back for ever, so whether it can is seen before the first fork.
+    broker = make_broker(settings.broker_url)
+    check_broker(broker, settings.broker_url)
+    broker.close()
+    open_database(settings.resolved_database_url).dispose()
+    mail_transport(settings)
+    supervise(processes, lambda: run_worker(settings, threads, stop_event()))
+
+
+def scheduler(settings: Settings) -> None:
+    """The scheduler alone: it rings the workers through the broker."""
+    stopped = stop_event()
+    database = open_database(settings.resolved_database_url)
+    broker = make_broker(settings.broker_url)
+    check_broker(broker, settings.broker_url)
+    ring = ring_for(broker, live_postroom(settings, database))
+    running = start_scheduler(lambda: tick(database, settings, ring, system_clock()), settings.tick_seconds)
+    stopped.wait()
+    running.shutdown(wait=True)
+    broker.close()
+    database.dispose()
+
+
+class LocalQueue:
+    """A broker and a worker in this process, for work that ends: `events work` and rehearsals."""
+
+    def __init__(self, postroom: Postroom, threads: int = 1) -> None:
+        self.tally = Tally()
+        self._counting = threading.Lock()
+        self._broker = make_broker("stub://")
+        self._errors: list[Exception] = []
+        self._deliver = postroom.deliver
+        self.ring = declare(self._broker, self._attempt, self._count)
+        self._worker = start_worker(self._broker, threads)
+
+    def _attempt(self, ids: Sequence[int]) -> Tally:
+        # Raised in a worker's thread it would be a traceback in the log; `drain` raises it where it is one line.
+        try:
+            return self._deliver(ids)
+        except Exception as error:  # noqa: BLE001  (whatever it is, it must not be lost in a thread)
+            self._errors.append(error)
+            return Tally()
+
+    def _count(self, tally: Tally) -> None:
+        with self._counting:
+            self.tally.add(tally)
+
+    def drain(self) -> None:
+        """Wait until everything that was rung for is done; an error of an actor is raised here."""
+        assert isinstance(self._broker, StubBroker)  # noqa: S101  (made so above)
+        self._broker.join("deliver", fail_fast=True)
+        self._worker.join()
+        if self._errors:
+            raise self._errors[0]
+
+    def stop(self) -> None:
+        """End the worker's threads."""
+        self._worker.stop()
+        self._broker.close()
+
+
+def work(settings: Settings, database: Database, now: datetime | None, *, until_idle: bool) -> dict[str, int]:
+    """Send what is due in this process; with `until_idle` again and again until nothing is. Counts what became of it.
+
+    `now` stands still where it is given. Each round ticks first, so that what a gate holds, or is too late, stays.
+    Whoever was rung for what is due at first, it is sent here: they may be gone, and two do nothing twice.
+    """
+    clock = FixedClock(now) if now else system_clock
+    postroom = Postroom(database, settings, mail_transport(settings), clock)
+    queue = LocalQueue(postroom, 1 if database.is_sqlite else 4)
+    try:
+        for number in range(_ROUNDS if until_idle else 1):
+            ticked = tick(database, settings, queue.ring, clock(), afresh=number == 0)
+            queue.drain()
+            if not ticked.rung:
+                break
+    finally:
+        # After Ctrl-C threads are still sending: what is in DATA is finished, the rest given back.
+        postroom.stop()
+        queue.stop()
+    return vars(queue.tally)
+
+
+def would_work(settings: Settings, database: Database, now: datetime) -> dict[str, int]:
+    """What `work` would begin with: how many are due after a tick of which nothing is kept."""
+    return vars(Tally()) | {"due": tick(database, settings, lambda _ids: None, now, dry_run=True, afresh=True).rung}
+
+
+def ring_through(settings: Settings, database: Database, now: datetime, *, dry_run: bool = False) -> dict[str, int]:
+    """One tick from the command line. Without a broker outside this process there is nobody to ring."""
+    if dry_run or settings.broker_url.startswith("stub:"):
+        return tick(database, settings, None, now, dry_run=dry_run).as_json()
+    broker = make_broker(settings.broker_url)
+    check_broker(broker, settings.broker_url)
+    try:
+        return tick(database, settings, ring_for(broker, live_postroom(settings, database)), now).as_json()
+    finally:
+        broker.close()

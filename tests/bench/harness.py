@@ -1,0 +1,105 @@
+"""What a benchmark is, and how two commands are timed beside each other."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+EVENTS = Path(sys.executable).parent / "events"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """What a benchmark measured, in its unit; `yardstick` is what the machine itself does then, `ratio` compares them.
+
+    Both are None where there is nothing to compare with. Each benchmark says which way its ratio goes.
+    """
+
+    value: float
+    yardstick: float | None = None
+    ratio: float | None = None
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """One named benchmark. `measure` gets a folder of its own, empty."""
+
+    name: str
+    unit: str
+    measure: Callable[[Path], Figure]
+
+    def line(self, figure: Figure) -> dict[str, str | float | None]:
+        """The JSON line that is printed, to four significant digits."""
+        return {
+            "bench": self.name,
+            "value": _rounded(figure.value),
+            "unit": self.unit,
+            "yardstick": _rounded(figure.yardstick),
+            "ratio": _rounded(figure.ratio),
+        }
+
+
+class Unavailable(Exception):  # noqa: N818
+    """A benchmark cannot be run here; the message says what it lacks."""
+
+
+_registry: dict[str, Benchmark] = {}
+
+
+def bench(name: str, *, unit: str) -> Callable[[Callable[[Path], Figure]], Callable[[Path], Figure]]:
+    """Register the decorated function as the benchmark `name`; ValueError if that name is taken."""
+
+    def register(measure: Callable[[Path], Figure]) -> Callable[[Path], Figure]:
+        if name in _registry:
+            raise ValueError(f"two benchmarks are named {name!r}")
+        _registry[name] = Benchmark(name, unit, measure)
+        return measure
+
+    return register
+
+
+def registered(word: str = "") -> list[Benchmark]:
+    """Those that are registered, by name: the one named `word`, else all whose name contains it."""
+    if word in _registry:
+        return [_registry[word]]
+    return [_registry[name] for name in sorted(_registry) if word in name]
+
+
+def progress(message: str, stream: TextIO | None = None) -> None:
+    """One line for the person who watches, on stderr."""
+    print(message, file=stream or sys.stderr, flush=True)
+
+
+def run_command(command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> str:
+    """Run a command in `folder`: what it printed, or RuntimeError with what it said if it fails."""
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}: {done.stderr.strip()[-400:]}")
+    return done.stdout
+
+
+def seconds_of_commands(
+    commands: Sequence[Sequence[str]], folder: Path, environment: Mapping[str, str], rounds: int = 9
+) -> list[float]:
+    """The median seconds of each command, run in turns so that what else the machine does falls on all alike.
+
+    A first round goes unmeasured, so that none pays for a cold disk. RuntimeError, with what it said, if one fails.
+    """
+    times: list[list[float]] = [[] for _ in commands]
+    for turn in range(rounds + 1):
+        for taken, command in zip(times, commands, strict=True):
+            began = time.perf_counter()
+            run_command(command, folder, environment)
+            if turn:
+                taken.append(time.perf_counter() - began)
+    return [statistics.median(taken) for taken in times]
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.4g}")

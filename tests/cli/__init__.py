@@ -1,0 +1,1 @@
+"""Tests of the commands, run in this process on a database of their own."""

@@ -1,0 +1,84 @@
+"""`events attendee`: adding, listing, entering replies, checking in."""
+
+from __future__ import annotations
+
+import pytest
+
+from events_service.db.schema import open_database
+from tests.attendance import make_event, make_person
+from tests.cli.conftest import Command
+
+AT = ("--at", "2023-09-01T10:00Z")
+ADA = "ada@example.org"
+
+
+@pytest.fixture
+def desk(events: Command) -> Command:
+    """The command line, with a mission and a person."""
+    database = open_database("sqlite:///var/events.db")
+    with database.write() as session:
+        make_event(session)
+        make_person(session)
+    database.dispose()
+    return events
+
+
+def test_a_person_is_added_replies_and_comes(desk: Command) -> None:
+    added = desk("attendee", "add", "munich", " Ada@Example.org", "--role", "speaker", "--json", *AT)
+    assert added.code == 0
+    assert added.json == [
+        {
+            "email": ADA,
+            "name": "Ada",
+            "role": "speaker",
+            "reply": "none",
+            "replied_at": None,
+            "via": None,
+            "note": "",
+            "attended": None,
+            "institution": None,
+        }
+    ]
+    replied = desk("attendee", "reply", "munich", "ADA@example.org", "accepted", "--note", "by phone", "--json", *AT)
+    assert (replied.json[0]["reply"], replied.json[0]["via"], replied.json[0]["note"]) == (
+        "accepted",
+        "organiser",
+        "by phone",
+    )
+    assert replied.json[0]["replied_at"] == "2023-09-01T10:00:00+00:00"
+    assert replied.err == "now accepted\n"
+    assert desk("attendee", "checkin", "munich", ADA, "--at", "2023-10-09T07:00Z").code == 0
+    listed = desk("attendee", "list", "munich", "--json")
+    assert [(row["email"], row["reply"], row["attended"]) for row in listed.json] == [(ADA, "accepted", True)]
+    assert ADA in desk("attendee", "list", "munich").out
+
+
+def test_a_dry_run_adds_nobody(desk: Command) -> None:
+    assert desk("attendee", "add", "munich", ADA, "--dry-run", "--json", *AT).json[0]["email"] == ADA
+    assert desk("attendee", "list", "munich", "--json").json == []
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "line"),
+    [
+        (("add", "porto", ADA), 1, "porto"),
+        (("add", "munich", "bob@example.org"), 1, "bob@example.org"),
+        (("add", "munich", ADA, "--role", "chef"), 1, "error: role 'chef' is unknown; use one of delegate"),
+        (("reply", "munich", ADA, "accepted"), 1, "error: no attendee 'ada@example.org'; `events attendee add munich"),
+        (("reply", "munich", ADA, "perhaps"), 2, "error: 'perhaps' is no reply; use one of accepted, tentative"),
+        (("checkin", "munich", "not an address"), 1, "error: "),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(desk: Command, words: tuple[str, ...], code: int, line: str) -> None:
+    done = desk("attendee", *words, *AT)
+    assert (done.code, done.out) == (code, "")
+    assert line in done.err
+    assert done.err.count("\n") == 1
+
+
+def test_a_reply_to_a_past_event_is_refused_on_one_line(desk: Command) -> None:
+    desk("attendee", "add", "munich", ADA, *AT)
+    late = desk("attendee", "reply", "munich", ADA, "declined", "--at", "2023-10-12T15:00Z")
+    assert (late.code, late.out) == (1, "")
+    assert late.err == "error: munich ended on 2023-10-12; replies to it no longer count\n"
+    assert desk("attendee", "list", "munich", "--json").json[0]["reply"] == "none"

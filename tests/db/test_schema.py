@@ -1,0 +1,93 @@
+"""The schema: migrations and models agree on both databases, and a fresh one is given its tables once."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlmodel import SQLModel
+
+from events_service.db.schema import HEAD, MIGRATIONS, current_revision, open_database, upgrade
+from events_service.db.session import Database
+from events_service.errors import DatabaseError
+
+
+def test_upgrading_from_empty_equals_the_models(database_url: str) -> None:
+    database = open_database(database_url)
+    with database.engine.connect() as connection:
+        context = MigrationContext.configure(
+            connection,
+            opts={"compare_type": True, "compare_server_default": True, "target_metadata": SQLModel.metadata},
+        )
+        assert compare_metadata(context, SQLModel.metadata) == []
+    database.dispose()
+
+
+def test_migrations_and_models_agree_on_what_alembic_does_not_compare(sqlite_url: str) -> None:
+    """Foreign keys' actions, the conditions of partial indexes, primary keys: read back from SQLite."""
+    migrated, direct = open_database(sqlite_url), Database(sqlite_url.replace("events.db", "direct.db"))
+    SQLModel.metadata.create_all(direct.engine)
+    assert _described(migrated) == _described(direct)
+    migrated.dispose()
+    direct.dispose()
+
+
+def test_the_head_is_the_newest_migration() -> None:
+    assert ScriptDirectory(str(MIGRATIONS)).get_heads() == [HEAD]
+
+
+def test_many_first_starts_make_one_schema(database_url: str) -> None:
+    faults: list[BaseException] = []
+
+    def start() -> None:
+        try:
+            open_database(database_url).dispose()
+        except BaseException as error:  # noqa: BLE001  (whatever it is, the test must show it)
+            faults.append(error)
+
+    threads = [threading.Thread(target=start) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert faults == []
+    database = Database(database_url)
+    assert current_revision(database) == HEAD
+    database.dispose()
+
+
+def test_upgrading_twice_changes_nothing(database_url: str) -> None:
+    database = open_database(database_url)
+    upgrade(database)
+    assert current_revision(database) == HEAD
+    database.dispose()
+
+
+def test_somebody_elses_tables_are_left_alone(sqlite_url: str) -> None:
+    database = Database(sqlite_url)
+    with database.write() as session:
+        session.connection().exec_driver_sql("CREATE TABLE event (id INTEGER PRIMARY KEY, what TEXT)")
+    with pytest.raises(DatabaseError, match="has tables but no schema version"):
+        open_database(sqlite_url)
+    database.dispose()
+
+
+def _described(database: Database) -> dict[str, object]:
+    inspector = sa.inspect(database.engine)
+    found: dict[str, object] = {}
+    for table in sorted(set(inspector.get_table_names()) - {"alembic_version"}):
+        found[table] = {
+            "columns": sorted((c["name"], str(c["type"]), c["nullable"]) for c in inspector.get_columns(table)),
+            "keys": sorted(map(repr, inspector.get_foreign_keys(table))),
+            "unique": sorted(map(repr, inspector.get_unique_constraints(table))),
+            "indexes": sorted(
+                (one["name"], one["column_names"], one["unique"], str(one["dialect_options"].get("sqlite_where")))
+                for one in inspector.get_indexes(table)
+            ),
+            "primary": sorted(inspector.get_pk_constraint(table)["constrained_columns"]),
+        }
+    return found

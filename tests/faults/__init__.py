@@ -1,0 +1,1 @@
+"""What the service survives. Short forms run with the suite; `make faults` runs them at full length."""

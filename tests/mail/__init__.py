@@ -1,0 +1,1 @@
+"""Mail as bytes, and the servers and readers that try it."""

@@ -1,0 +1,270 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlmodel import Session
+
+from events_service import outbox
+from events_service.db.session import Database
+from events_service.db.tables import Delivery
+from events_service.domain.delivery import delivery_key
+from events_service.outbox import ROWS
+from events_service.verdict import Verdict
+from tests.ledger import run_out
+
+NOW = datetime(2023, 9, 1, 9, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+
+def row(number: int = 1, **fields: Any) -> dict[str, Any]:
+    """A letter to nobody in particular, pending and due."""
+    return {
+        "key": delivery_key("letter", 1, "-", number),
+        "purpose": "letter",
+        "step": "letter",
+        "address": f"{number}@example.org",
+        "state": "pending",
+        "unknown_policy": "hold",
+        "mandatory": False,
+        "fields": {},
+        "attempts": 0,
+        "due_at": NOW,
+        "next_at": NOW,
+        "created_at": NOW,
+        "changed_at": NOW,
+    } | fields
+
+
+def post(session: Session, *rows: dict[str, Any]) -> list[int]:
+    for one in rows:
+        outbox.post(session, [one])
+    keys = [one["key"] for one in rows]
+    return list(
+        session.connection().execute(sa.select(ROWS.c.id).where(ROWS.c.key.in_(keys)).order_by(ROWS.c.id)).scalars()
+    )
+
+
+def claim(session: Session, *ids: int, token: str = "a", now: datetime = NOW, lease: float = 120) -> list[int | None]:
+    return [one.id for one in outbox.claim(session, ids, token, now, lease)]
+
+
+def fence(session: Session, id: int, token: str = "a", now: datetime = NOW) -> bool:
+    return outbox.fence(session, id, token, now, {}, 660)
+
+
+def seen(session: Session, id: int) -> Delivery:
+    session.expire_all()
+    return session.get_one(Delivery, id)
+
+
+@pytest.fixture
+def session(rolled_back: Session) -> Session:
+    return rolled_back
+
+
+def test_a_key_is_written_once(session: Session) -> None:
+    assert outbox.post(session, [row(1), row(2)]) == 2
+    assert outbox.post(session, [row(2, address="other@example.org"), row(3)]) == 1
+    addresses = session.connection().execute(sa.select(ROWS.c.address).order_by(ROWS.c.id)).scalars()
+    assert list(addresses) == ["1@example.org", "2@example.org", "3@example.org"]
+
+
+def test_more_rows_than_one_statement_holds(session: Session) -> None:
+    assert outbox.post(session, [row(number) for number in range(1203)]) == 1203
+    assert outbox.counts(session) == {"pending": 1203}
+
+
+def test_a_claim_takes_what_is_pending_and_due_once(session: Session) -> None:
+    states = ("held", "sending", "sent", "failed", "unknown", "bounced", "suppressed", "cancelled", "expired")
+    ids = post(session, row(0), row(1, next_at=NOW + HOUR), *(row(n, state=s) for n, s in enumerate(states, 2)))
+    assert claim(session, *ids) == [ids[0]]
+    assert claim(session, *ids, token="b") == []
+    taken = seen(session, ids[0])
+    assert (taken.state, taken.lease_token, taken.attempts, taken.in_data_at) == ("sending", "a", 1, None)
+    assert [seen(session, id).state for id in ids[2:]] == list(states)
+
+
+def test_a_lease_goes_by_the_databases_clock(session: Session) -> None:
+    [id] = post(session, row())
+    claim(session, id, now=NOW + timedelta(days=9000), lease=30)
+    with_lease = seen(session, id).lease_until
+    there = session.connection().execute(sa.select(outbox.database_now(session.get_bind().dialect.name))).scalar_one()
+    assert with_lease is not None and timedelta(seconds=20) < with_lease - there < timedelta(seconds=31)
+    assert outbox.sweep(session, NOW + timedelta(days=9000)) == 0
+    assert fence(session, id, now=NOW - timedelta(days=9000))
+
+
+def test_the_fence_opens_once_for_who_holds_the_lease(session: Session) -> None:
+    [id] = post(session, row())
+    assert not fence(session, id)
+    claim(session, id)
+    assert not fence(session, id, token="b")
+    assert fence(session, id)
+    assert not fence(session, id)
+
+
+def test_a_lease_that_ran_out_before_data_is_pending_again(session: Session) -> None:
+    [id] = post(session, row())
+    claim(session, id)
+    run_out(session)
+    assert not fence(session, id)
+    assert outbox.sweep(session, NOW) == 1
+    back = seen(session, id)
+    assert (back.state, back.lease_token, back.rung_at, back.attempts) == ("pending", None, None, 1)
+    assert not outbox.settle_sent(session, id, "a", NOW)
+    assert claim(session, id, token="b") == [id]
+
+
+@pytest.mark.parametrize("policy", ["hold", "resend"])
+def test_a_lease_that_ran_out_in_data_is_unknown_or_sent_once_more(session: Session, policy: str) -> None:
+    [id] = post(session, row(unknown_policy=policy))
+    claim(session, id)
+    assert fence(session, id)
+    run_out(session)
+    assert outbox.sweep(session, NOW) == 1
+    if policy == "resend":
+        assert seen(session, id).state == "pending"
+        assert claim(session, id, token="b") == [id]
+        assert fence(session, id, token="b")
+        run_out(session)
+        assert outbox.sweep(session, NOW) == 1
+    assert seen(session, id).state == "unknown"
+    assert claim(session, id, token="c") == []
+
+
+@pytest.mark.parametrize("policy", ["hold", "resend"])
+def test_a_connection_lost_in_data_is_unknown_or_sent_once_more(session: Session, policy: str) -> None:
+    [id] = post(session, row(unknown_policy=policy))
+    for token in ("a", "b")[: 2 if policy == "resend" else 1]:
+        claim(session, id, token=token)
+        assert fence(session, id, token=token)
+        assert not outbox.settle_unknown(session, id, "somebody else", "lost", NOW)
+        assert outbox.settle_unknown(session, id, token, "lost", NOW)
+    assert (seen(session, id).state, seen(session, id).last_error) == ("unknown", "lost")
+
+
+def test_the_servers_word_settles_what_was_thought_unknown(session: Session) -> None:
+    ids = post(session, row(1), row(2), row(3))
+    claim(session, *ids)
+    assert all(fence(session, id) for id in ids)
+    run_out(session)
+    outbox.sweep(session, NOW)
+    assert outbox.counts(session) == {"unknown": 3}
+    assert outbox.settle_sent(session, ids[0], "a", NOW)
+    assert outbox.settle_failed(session, ids[1], "a", 554, "no", NOW)
+    assert outbox.settle_transient(session, seen(session, ids[2]), "a", 451, "later", NOW, 60, 12)
+    assert [seen(session, id).state for id in ids] == ["sent", "failed", "pending"]
+
+
+def test_an_organisers_word_stands_against_a_late_one(session: Session) -> None:
+    [id] = post(session, row())
+    claim(session, id)
+    fence(session, id)
+    run_out(session)
+    outbox.sweep(session, NOW)
+    assert outbox.settle_by_hand(session, id, False, NOW)
+    assert not outbox.settle_sent(session, id, "a", NOW)
+    assert seen(session, id).state == "pending"
+
+
+def test_a_transient_refusal_waits_longer_each_time_and_then_fails(session: Session) -> None:
+    [id] = post(session, row())
+    now, waits = NOW, []
+    for attempt in range(4):
+        assert claim(session, id, token=str(attempt), now=now) == [id]
+        assert fence(session, id, token=str(attempt), now=now)
+        assert outbox.settle_transient(session, seen(session, id), str(attempt), 451, "busy", now, 60, 4)
+        waits.append((seen(session, id).next_at - now).total_seconds())
+        now = seen(session, id).next_at
+    last = seen(session, id)
+    assert (last.state, last.last_code, last.last_error) == ("failed", 451, "busy (after 4 attempts)")
+    assert all(60 * 2**n <= wait <= 75 * 2**n for n, wait in enumerate(waits[:3]))
+
+
+def test_a_transient_refusal_waits_for_six_hours_at_most(session: Session) -> None:
+    [id] = post(session, row(attempts=400))
+    claim(session, id)
+    assert outbox.settle_transient(session, seen(session, id), "a", 0, "nobody there", NOW, 60, 999)
+    back = seen(session, id)
+    assert back.state == "pending"
+    assert timedelta(hours=6) <= back.next_at - NOW <= timedelta(hours=7.5)
+
+
+def test_what_could_not_be_tried_keeps_its_attempts(session: Session) -> None:
+    ids = post(session, row(1, attempts=11, rung_at=NOW), row(2))
+    claim(session, *ids)
+    assert outbox.settle_untried(session, seen(session, ids[0]), "a", 0, "nobody there", NOW, 60)
+    assert not outbox.settle_untried(session, seen(session, ids[1]), "b", 0, "nobody there", NOW, 60)
+    back = seen(session, ids[0])
+    assert (back.state, back.attempts, back.last_code, back.last_error) == ("pending", 11, 0, "nobody there")
+    assert (back.next_at, back.rung_at) == (NOW + HOUR / 60, None)
+    assert seen(session, ids[1]).state == "sending"
+
+
+def test_what_was_not_tried_is_not_counted(session: Session) -> None:
+    ids = post(session, *(row(n) for n in range(5)))
+    claim(session, *ids)
+    outbox.put_aside(session, ids[:1], "a", Verdict("held", "organiser"), NOW)
+    outbox.put_aside(session, ids[1:2], "a", Verdict("cancelled", "declined"), NOW)
+    outbox.postpone(session, ids[2], "a", NOW + HOUR, NOW)
+    assert fence(session, ids[4])
+    outbox.put_aside(session, ids[4:], "a", Verdict("held", "organiser"), NOW)
+    assert outbox.give_back(session, "a", NOW) == 1
+    found = [seen(session, id) for id in ids]
+    assert [one.state for one in found] == ["held", "cancelled", "pending", "pending", "sending"]
+    assert [one.attempts for one in found] == [0, 0, 0, 0, 1]
+    assert (found[0].hold_reason, found[1].last_error, found[2].next_at) == ("organiser", "declined", NOW + HOUR)
+    assert outbox.give_back(session, "a", NOW) == 0
+
+
+def test_what_is_past_its_time_expires_held_or_not(session: Session) -> None:
+    late = {"expires_at": NOW}
+    states = ("pending", "held", "sending", "failed", "unknown", "sent")
+    ids = post(session, *(row(n, state=s, hold_reason="organiser", **late) for n, s in enumerate(states)), row(9))
+    assert outbox.expire(session, NOW - timedelta(microseconds=1)) == 0
+    assert outbox.expire(session, NOW) == 2
+    found = [seen(session, id) for id in ids]
+    assert [one.state for one in found] == ["expired", "expired", "sending", "failed", "unknown", "sent", "pending"]
+    assert [one.hold_reason for one in found[:2]] == [None, None]
+
+
+def test_a_bounce_settles_what_was_sent_or_doubtful(session: Session) -> None:
+    states = ("sent", "unknown", "pending", "sending", "failed", "bounced")
+    ids = post(session, *(row(n, state=state) for n, state in enumerate(states)))
+    assert [outbox.bounced(session, id, "no such user", NOW) for id in ids] == [True, True, False, False, False, False]
+
+
+def test_only_what_failed_is_tried_again_and_only_what_is_unknown_is_settled(session: Session) -> None:
+    ids = post(session, row(1, state="failed", attempts=12), row(2, state="unknown"), row(3, state="sent"))
+    assert outbox.retry(session, NOW, ROWS.c.id == ids[1]) == []
+    assert outbox.retry(session, NOW) == ids[:1]
+    assert (seen(session, ids[0]).state, seen(session, ids[0]).attempts) == ("pending", 0)
+    assert [outbox.settle_by_hand(session, id, True, NOW) for id in ids] == [False, True, False]
+    assert (seen(session, ids[1]).state, seen(session, ids[1]).sent_at) == ("sent", NOW)
+
+
+def test_threads_never_claim_the_same_row(database: Database) -> None:
+    with database.write() as session:
+        ids = post(session, *(row(n) for n in range(200)))
+    taken: dict[str, Sequence[int | None]] = {}
+    barrier = threading.Barrier(4)
+
+    def worker(token: str) -> None:
+        barrier.wait()
+        mine: list[int | None] = []
+        for start in range(0, len(ids), 20):
+            with database.write() as session:
+                mine += claim(session, *ids[start : start + 20], token=f"{token}{start}")
+        taken[token] = mine
+
+    threads = [threading.Thread(target=worker, args=(name,)) for name in "abcd"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(id for mine in taken.values() for id in mine if id) == ids

@@ -1,0 +1,86 @@
+"""The broker that `EVENTS_BROKER_URL` names. Whichever it is, it is only a doorbell: the database knows what is due.
+
+So nothing is retried and nothing is delayed here, and losing every message loses nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from urllib.parse import urlsplit
+
+import dramatiq
+from dramatiq.brokers.stub import StubBroker
+from dramatiq.middleware import AgeLimit, Middleware, Retries, ShutdownNotifications
+
+from events_service.errors import BrokerError, SettingsError
+
+QUEUES = ("deliver",)
+
+
+class BoundedDeadLetters(Middleware):
+    """Keeps the in-process broker from holding on to every message that failed: it would for ever."""
+
+    def after_nack(self, broker: dramatiq.Broker, message: dramatiq.MessageProxy) -> None:
+        """Forget the dead letters of that queue."""
+        if isinstance(broker, StubBroker):
+            broker.dead_letters_by_queue[message.queue_name].clear()
+
+
+def make_broker(url: str) -> dramatiq.Broker:
+    """The broker at `url`: stub://, amqp://… or redis://…; SettingsError for anything else.
+
+    RabbitMQ confirms each publication, so that a message to a deleted queue is not lost silently. Redis is asked to
+    look for the messages of dead workers at every fetch; by default it would take an hour to do so.
+    """
+    scheme = _scheme(url)
+    middleware: list[Middleware] = [AgeLimit(), ShutdownNotifications(), Retries(max_retries=0)]
+    if scheme == "stub":
+        return StubBroker(middleware=[*middleware, BoundedDeadLetters()])
+    try:
+        if scheme in ("amqp", "amqps"):
+            from dramatiq.brokers.rabbitmq import RabbitmqBroker
+
+            # It tells each failure several times, one of them as a traceback; ours are one line.
+            logging.getLogger("pika").setLevel(logging.CRITICAL)
+            return RabbitmqBroker(url=url, confirm_delivery=True, middleware=middleware)
+        if scheme in ("redis", "rediss"):
+            from dramatiq.brokers.redis import RedisBroker
+
+            return RedisBroker(  # type: ignore[no-untyped-call]
+                url=url, middleware=middleware, maintenance_chance=1_000_000, heartbeat_timeout=60_000,
+                namespace="events",
+            )  # fmt: skip
+    except ImportError as error:
+        raise SettingsError(f"EVENTS_BROKER_URL: {scheme}:// needs the packages that `make prod` installs") from error
+    raise SettingsError(f"EVENTS_BROKER_URL: {scheme or url!r}: not supported; use stub://, amqp://… or redis://…")
+
+
+def _scheme(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError as error:
+        # What it says may be a part of the password.
+        raise SettingsError(
+            "EVENTS_BROKER_URL: not an address; write it like amqp://USER:PASSWORD@HOST:5672"
+        ) from error
+    return parts.scheme
+
+
+def check_broker(broker: dramatiq.Broker, url: str) -> str:
+    """See that the broker answers, and say what it is; BrokerError if it does not."""
+    if isinstance(broker, StubBroker):
+        return "in this process"
+    parts = urlsplit(url)
+    where = f"{parts.scheme}://{parts.hostname or ''}" + (f":{parts.port}" if parts.port else "")
+    try:
+        if parts.scheme.startswith("redis"):
+            broker.client.ping()  # type: ignore[attr-defined]
+        else:
+            import pika
+
+            # A connection of its own: one that was kept says nothing of whether the server is still there.
+            pika.BlockingConnection(broker.parameters).close()  # type: ignore[attr-defined]
+    except Exception as error:
+        raise BrokerError(f"{where} does not answer ({type(error).__name__}); see that it runs") from error
+    return where
