@@ -43,17 +43,22 @@ class Settings(BaseModel):
     mail_from: str = ""
     mail_domain: str = ""
     log_format: str = Field(default="console", pattern="^(console|json)$")
-    tick_seconds: float = Field(default=10.0, gt=0, le=3600)
+    # A tick sweeps too, and what a dead worker held may wait no longer than this.
+    tick_seconds: float = Field(default=10.0, gt=0, le=30)
     lease_seconds: float = Field(default=120.0, gt=0)
     data_lease_seconds: float = Field(default=660.0, gt=0)
     ring_again_seconds: float = Field(default=120.0, gt=0)
     smtp_timeout_seconds: float = Field(default=60.0, gt=0)
     retry_base_seconds: float = Field(default=60.0, gt=0)
     max_attempts: int = Field(default=12, ge=1)
+    rate_per_second: float = Field(default=0.0, ge=0)
+    domain_rate_per_second: float = Field(default=0.0, ge=0)
+    verp: bool = False
     chunk_size: int = Field(default=100, ge=1, le=1000)
     metrics_addr: str = "127.0.0.1:9191"
     lmtp_addr: str = ""
     imap_url: str = ""
+    imap_poll_seconds: float = Field(default=60.0, ge=1, le=3600)
     api_token: str = ""
     forwarded_allow_ips: str = "127.0.0.1"
 
