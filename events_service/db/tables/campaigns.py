@@ -84,12 +84,13 @@ class Delivery(SQLModel, table=True):
     `due_at` is when it should go; `next_at` is when the next attempt may begin; from `late_at` on its organiser is
     asked; at `expires_at` it is of no use any more. `rung_at` is when a worker was last told of it. `lease_until` and
     `in_data_at` are by the database's clock, everything else by now. `mandatory` passes gates, holds and unsubscribes:
-    people must not travel to an event that is not there. `sequence` is the event's SEQUENCE that the content speaks of.
+    people must not travel to an event that is not there. What somebody waits for has `priority` 0, all else 1: the lower
+    goes first. `sequence` is the event's SEQUENCE that the content speaks of.
     """
 
     __tablename__ = "delivery"
     __table_args__ = (
-        sa.Index("ix_delivery_state_next_at", "state", "next_at", "id"),
+        sa.Index("ix_delivery_due", "state", "priority", "next_at", "id"),
         sa.Index("ix_delivery_event_id_state", "event_id", "state"),
         sa.Index("ix_delivery_step_id_state", "step_id", "state"),
     )
@@ -104,6 +105,7 @@ class Delivery(SQLModel, table=True):
     person_id: int | None = Field(default=None, foreign_key="person.id", ondelete="SET NULL", index=True)
     address: str | None = None
     mandatory: bool = False
+    priority: int = 1
     state: str = "pending"
     hold_reason: str | None = None
     due_at: datetime = instant()

@@ -14,7 +14,6 @@ depends_on = None
 
 
 def upgrade() -> None:
-
     op.create_table(
         "event",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -52,12 +51,10 @@ def upgrade() -> None:
         sa.UniqueConstraint("slug", name=op.f("uq_event_slug")),
         sa.UniqueConstraint("uid", name=op.f("uq_event_uid")),
     )
-    with op.batch_alter_table("event", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_event_ends"), ["ends"], unique=False)
-        batch_op.create_index(batch_op.f("ix_event_programme_key"), ["programme_key"], unique=False)
-        batch_op.create_index(batch_op.f("ix_event_starts"), ["starts"], unique=False)
-        batch_op.create_index(batch_op.f("ix_event_state"), ["state"], unique=False)
-
+    op.create_index(op.f("ix_event_ends"), "event", ["ends"], unique=False)
+    op.create_index(op.f("ix_event_programme_key"), "event", ["programme_key"], unique=False)
+    op.create_index(op.f("ix_event_starts"), "event", ["starts"], unique=False)
+    op.create_index(op.f("ix_event_state"), "event", ["state"], unique=False)
     op.create_table(
         "feed",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -85,10 +82,8 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_feed_content")),
         sa.UniqueConstraint("kind", "of", name=op.f("uq_feed_content_kind_of")),
     )
-    with op.batch_alter_table("feed_content", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_feed_content_expires_at"), ["expires_at"], unique=False)
-        batch_op.create_index(batch_op.f("ix_feed_content_stale_at"), ["stale_at"], unique=False)
-
+    op.create_index(op.f("ix_feed_content_expires_at"), "feed_content", ["expires_at"], unique=False)
+    op.create_index(op.f("ix_feed_content_stale_at"), "feed_content", ["stale_at"], unique=False)
     op.create_table(
         "institution",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -106,10 +101,8 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_institution")),
         sa.UniqueConstraint("ror", name=op.f("uq_institution_ror")),
     )
-    with op.batch_alter_table("institution", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_institution_country"), ["country"], unique=False)
-        batch_op.create_index(batch_op.f("ix_institution_name"), ["name"], unique=False)
-
+    op.create_index(op.f("ix_institution_country"), "institution", ["country"], unique=False)
+    op.create_index(op.f("ix_institution_name"), "institution", ["name"], unique=False)
     op.create_table(
         "message_content",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -166,16 +159,15 @@ def upgrade() -> None:
         sa.Column("lift_reason", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_suppression")),
     )
-    with op.batch_alter_table("suppression", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_suppression_email_hash"), ["email_hash"], unique=False)
-        batch_op.create_index(
-            "uq_suppression_standing",
-            ["email_hash", "reason"],
-            unique=True,
-            sqlite_where=sa.text("lifted_at IS NULL"),
-            postgresql_where=sa.text("lifted_at IS NULL"),
-        )
-
+    op.create_index(op.f("ix_suppression_email_hash"), "suppression", ["email_hash"], unique=False)
+    op.create_index(
+        "uq_suppression_standing",
+        "suppression",
+        ["email_hash", "reason"],
+        unique=True,
+        sqlite_where=sa.text("lifted_at IS NULL"),
+        postgresql_where=sa.text("lifted_at IS NULL"),
+    )
     op.create_table(
         "campaign",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -197,9 +189,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["event_id"], ["event.id"], name=op.f("fk_event_change_event_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_event_change")),
     )
-    with op.batch_alter_table("event_change", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_event_change_event_id"), ["event_id"], unique=False)
-
+    op.create_index(op.f("ix_event_change_event_id"), "event_change", ["event_id"], unique=False)
     op.create_table(
         "event_object",
         sa.Column("event_id", sa.Integer(), nullable=False),
@@ -245,9 +235,9 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("domain", "institution_id", name=op.f("pk_institution_domain")),
     )
-    with op.batch_alter_table("institution_domain", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_institution_domain_institution_id"), ["institution_id"], unique=False)
-
+    op.create_index(
+        op.f("ix_institution_domain_institution_id"), "institution_domain", ["institution_id"], unique=False
+    )
     op.create_table(
         "institution_target",
         sa.Column("institution_id", sa.Integer(), nullable=False),
@@ -283,10 +273,8 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_person")),
         sa.UniqueConstraint("email", name=op.f("uq_person_email")),
     )
-    with op.batch_alter_table("person", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_person_email_hash"), ["email_hash"], unique=False)
-        batch_op.create_index(batch_op.f("ix_person_institution_id"), ["institution_id"], unique=False)
-
+    op.create_index(op.f("ix_person_email_hash"), "person", ["email_hash"], unique=False)
+    op.create_index(op.f("ix_person_institution_id"), "person", ["institution_id"], unique=False)
     op.create_table(
         "waiver",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -318,9 +306,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_attendee")),
         sa.UniqueConstraint("event_id", "person_id", name=op.f("uq_attendee_event_id_person_id")),
     )
-    with op.batch_alter_table("attendee", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_attendee_person_id"), ["person_id"], unique=False)
-
+    op.create_index(op.f("ix_attendee_person_id"), "attendee", ["person_id"], unique=False)
     op.create_table(
         "campaign_step",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -364,9 +350,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_attendee_reply")),
     )
-    with op.batch_alter_table("attendee_reply", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_attendee_reply_attendee_id"), ["attendee_id"], unique=False)
-
+    op.create_index(op.f("ix_attendee_reply_attendee_id"), "attendee_reply", ["attendee_id"], unique=False)
     op.create_table(
         "delivery",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -379,6 +363,7 @@ def upgrade() -> None:
         sa.Column("person_id", sa.Integer(), nullable=True),
         sa.Column("address", sa.String(), nullable=True),
         sa.Column("mandatory", sa.Boolean(), nullable=False),
+        sa.Column("priority", sa.Integer(), nullable=False),
         sa.Column("state", sa.String(), nullable=False),
         sa.Column("hold_reason", sa.String(), nullable=True),
         sa.Column("due_at", UTCDateTime(), nullable=False),
@@ -413,13 +398,11 @@ def upgrade() -> None:
         sa.UniqueConstraint("key", name=op.f("uq_delivery_key")),
         sa.UniqueConstraint("message_id", name=op.f("uq_delivery_message_id")),
     )
-    with op.batch_alter_table("delivery", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_delivery_attendee_id"), ["attendee_id"], unique=False)
-        batch_op.create_index("ix_delivery_event_id_state", ["event_id", "state"], unique=False)
-        batch_op.create_index(batch_op.f("ix_delivery_person_id"), ["person_id"], unique=False)
-        batch_op.create_index("ix_delivery_state_next_at", ["state", "next_at", "id"], unique=False)
-        batch_op.create_index("ix_delivery_step_id_state", ["step_id", "state"], unique=False)
-
+    op.create_index(op.f("ix_delivery_attendee_id"), "delivery", ["attendee_id"], unique=False)
+    op.create_index("ix_delivery_due", "delivery", ["state", "priority", "next_at", "id"], unique=False)
+    op.create_index("ix_delivery_event_id_state", "delivery", ["event_id", "state"], unique=False)
+    op.create_index(op.f("ix_delivery_person_id"), "delivery", ["person_id"], unique=False)
+    op.create_index("ix_delivery_step_id_state", "delivery", ["step_id", "state"], unique=False)
     op.create_table(
         "survey_response",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -437,9 +420,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_survey_response")),
         sa.UniqueConstraint("attendee_id", "wave", name=op.f("uq_survey_response_attendee_id_wave")),
     )
-    with op.batch_alter_table("survey_response", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_survey_response_event_id"), ["event_id"], unique=False)
-
+    op.create_index(op.f("ix_survey_response_event_id"), "survey_response", ["event_id"], unique=False)
     op.create_table(
         "intake",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -482,10 +463,8 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_outcome")),
         sa.UniqueConstraint("response_id", "question", name=op.f("uq_outcome_response_id_question")),
     )
-    with op.batch_alter_table("outcome", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_outcome_event_id"), ["event_id"], unique=False)
-        batch_op.create_index(batch_op.f("ix_outcome_kind"), ["kind"], unique=False)
-
+    op.create_index(op.f("ix_outcome_event_id"), "outcome", ["event_id"], unique=False)
+    op.create_index(op.f("ix_outcome_kind"), "outcome", ["kind"], unique=False)
     op.create_table(
         "survey_answer",
         sa.Column("response_id", sa.Integer(), nullable=False),
@@ -501,80 +480,56 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-
     op.drop_table("survey_answer")
-    with op.batch_alter_table("outcome", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_outcome_kind"))
-        batch_op.drop_index(batch_op.f("ix_outcome_event_id"))
-
+    op.drop_index(op.f("ix_outcome_kind"), table_name="outcome")
+    op.drop_index(op.f("ix_outcome_event_id"), table_name="outcome")
     op.drop_table("outcome")
     op.drop_table("intake")
-    with op.batch_alter_table("survey_response", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_survey_response_event_id"))
-
+    op.drop_index(op.f("ix_survey_response_event_id"), table_name="survey_response")
     op.drop_table("survey_response")
-    with op.batch_alter_table("delivery", schema=None) as batch_op:
-        batch_op.drop_index("ix_delivery_step_id_state")
-        batch_op.drop_index("ix_delivery_state_next_at")
-        batch_op.drop_index(batch_op.f("ix_delivery_person_id"))
-        batch_op.drop_index("ix_delivery_event_id_state")
-        batch_op.drop_index(batch_op.f("ix_delivery_attendee_id"))
-
+    op.drop_index("ix_delivery_step_id_state", table_name="delivery")
+    op.drop_index(op.f("ix_delivery_person_id"), table_name="delivery")
+    op.drop_index("ix_delivery_event_id_state", table_name="delivery")
+    op.drop_index("ix_delivery_due", table_name="delivery")
+    op.drop_index(op.f("ix_delivery_attendee_id"), table_name="delivery")
     op.drop_table("delivery")
-    with op.batch_alter_table("attendee_reply", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_attendee_reply_attendee_id"))
-
+    op.drop_index(op.f("ix_attendee_reply_attendee_id"), table_name="attendee_reply")
     op.drop_table("attendee_reply")
     op.drop_table("campaign_step")
-    with op.batch_alter_table("attendee", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_attendee_person_id"))
-
+    op.drop_index(op.f("ix_attendee_person_id"), table_name="attendee")
     op.drop_table("attendee")
     op.drop_table("waiver")
-    with op.batch_alter_table("person", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_person_institution_id"))
-        batch_op.drop_index(batch_op.f("ix_person_email_hash"))
-
+    op.drop_index(op.f("ix_person_institution_id"), table_name="person")
+    op.drop_index(op.f("ix_person_email_hash"), table_name="person")
     op.drop_table("person")
     op.drop_table("institution_target")
-    with op.batch_alter_table("institution_domain", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_institution_domain_institution_id"))
-
+    op.drop_index(op.f("ix_institution_domain_institution_id"), table_name="institution_domain")
     op.drop_table("institution_domain")
     op.drop_table("event_session")
     op.drop_table("event_object")
-    with op.batch_alter_table("event_change", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_event_change_event_id"))
-
+    op.drop_index(op.f("ix_event_change_event_id"), table_name="event_change")
     op.drop_table("event_change")
     op.drop_table("campaign")
-    with op.batch_alter_table("suppression", schema=None) as batch_op:
-        batch_op.drop_index(
-            "uq_suppression_standing",
-            sqlite_where=sa.text("lifted_at IS NULL"),
-            postgresql_where=sa.text("lifted_at IS NULL"),
-        )
-        batch_op.drop_index(batch_op.f("ix_suppression_email_hash"))
-
+    op.drop_index(
+        "uq_suppression_standing",
+        table_name="suppression",
+        sqlite_where=sa.text("lifted_at IS NULL"),
+        postgresql_where=sa.text("lifted_at IS NULL"),
+    )
+    op.drop_index(op.f("ix_suppression_email_hash"), table_name="suppression")
     op.drop_table("suppression")
     op.drop_table("review_record")
     op.drop_table("programme_revision")
     op.drop_table("message_content")
-    with op.batch_alter_table("institution", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_institution_name"))
-        batch_op.drop_index(batch_op.f("ix_institution_country"))
-
+    op.drop_index(op.f("ix_institution_name"), table_name="institution")
+    op.drop_index(op.f("ix_institution_country"), table_name="institution")
     op.drop_table("institution")
-    with op.batch_alter_table("feed_content", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_feed_content_stale_at"))
-        batch_op.drop_index(batch_op.f("ix_feed_content_expires_at"))
-
+    op.drop_index(op.f("ix_feed_content_stale_at"), table_name="feed_content")
+    op.drop_index(op.f("ix_feed_content_expires_at"), table_name="feed_content")
     op.drop_table("feed_content")
     op.drop_table("feed")
-    with op.batch_alter_table("event", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_event_state"))
-        batch_op.drop_index(batch_op.f("ix_event_starts"))
-        batch_op.drop_index(batch_op.f("ix_event_programme_key"))
-        batch_op.drop_index(batch_op.f("ix_event_ends"))
-
+    op.drop_index(op.f("ix_event_state"), table_name="event")
+    op.drop_index(op.f("ix_event_starts"), table_name="event")
+    op.drop_index(op.f("ix_event_programme_key"), table_name="event")
+    op.drop_index(op.f("ix_event_ends"), table_name="event")
     op.drop_table("event")
