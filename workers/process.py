@@ -39,7 +39,11 @@ _STOP = (signal.SIGTERM, signal.SIGINT)
 
 def mail_transport(settings: Settings) -> Transport:
     """Where the settings send mail."""
-    return transport(settings.resolved_smtp_url, timeout=settings.smtp_timeout_seconds)
+    return transport(
+        settings.resolved_smtp_url,
+        timeout=settings.smtp_timeout_seconds,
+        final_timeout=settings.smtp_final_timeout_seconds,
+    )
 
 
 def start_worker(broker: dramatiq.Broker, threads: int) -> dramatiq.Worker:

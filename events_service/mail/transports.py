@@ -7,15 +7,17 @@ from urllib.parse import unquote, urlsplit
 
 from events_service.errors import SettingsError
 from events_service.mail.maildir import Maildir
-from events_service.mail.smtp import Smtp
+from events_service.mail.smtp import FINAL_DOT_SECONDS, Smtp
 from events_service.mail.wire import Transport
 
 
-def transport(url: str, *, timeout: float = 60.0, durable: bool = True) -> Transport:
+def transport(
+    url: str, *, timeout: float = 60.0, final_timeout: float = FINAL_DOT_SECONDS, durable: bool = True
+) -> Transport:
     """The transport of `EVENTS_SMTP_URL`: maildir:PATH, smtp://, smtp+starttls:// or smtps://; SettingsError else.
 
-    `timeout` is in seconds, for each step but the server's word on a whole message. `durable=False` lets a maildir
-    give up surviving a power cut, for rehearsals.
+    `timeout` is in seconds, for each step but the server's word on a whole message, which has `final_timeout`.
+    `durable=False` lets a maildir give up surviving a power cut, for rehearsals.
     """
     try:
         parts = urlsplit(url)
@@ -34,8 +36,9 @@ def transport(url: str, *, timeout: float = 60.0, durable: bool = True) -> Trans
             raise SettingsError("EVENTS_SMTP_URL: no host; write it like smtp://localhost:25")
         if parts.username and parts.scheme == "smtp":
             raise SettingsError("EVENTS_SMTP_URL: smtp:// would send the password in the clear; use smtp+starttls://")
-        user = unquote(parts.username or "")
-        return Smtp(parts.hostname, port, parts.scheme, user, unquote(parts.password or ""), timeout=timeout)
+        user, password = unquote(parts.username or ""), unquote(parts.password or "")
+        times = {"timeout": timeout, "final_timeout": final_timeout}
+        return Smtp(parts.hostname, port, parts.scheme, user, password, **times)
     fault = f"'{parts.scheme}:' is not supported" if parts.scheme else "it names no way to send"
     raise SettingsError(
         f"EVENTS_SMTP_URL: {fault};"
