@@ -1,0 +1,164 @@
+"""The yardstick for mail: postfix's own `smtp-source` and `smtp-sink`, unpacked from Debian's package, not installed.
+
+The package is fetched once with `apt-get download` and kept in `~/.cache/events-bench` (XDG_CACHE_HOME is heeded).
+Where postfix is installed, its programs are taken from there. The sink takes a message and throws it away; the source
+sends as fast as the sink takes. Both are C, without TLS, disk or DNS: theirs is what loopback and two programs can do.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from tests.bench.harness import Unavailable
+
+SESSIONS = 8
+_PATIENCE = 20.0
+_COUNTED = re.compile(r"mesg=(\d+)")
+
+
+@dataclass(frozen=True)
+class Sink:
+    """A running smtp-sink."""
+
+    port: int
+    _counter: Path
+
+    @property
+    def url(self) -> str:
+        """It, as `EVENTS_SMTP_URL` names a server."""
+        return f"smtp://127.0.0.1:{self.port}"
+
+    @property
+    def messages(self) -> int:
+        """How many it has said 250 to after the final dot."""
+        with self._counter.open("rb") as file:
+            # It writes a line for each message; the last says all.
+            file.seek(max(file.seek(0, os.SEEK_END) - 200, 0))
+            found = _COUNTED.findall(file.read().decode())
+        return int(found[-1]) if found else 0
+
+
+@contextmanager
+def sink(folder: Path) -> Iterator[Sink]:
+    """A smtp-sink on a free port of loopback, for as long as it is wanted; Unavailable where there is none."""
+    programs = _programs()
+    port = free_port()
+    counter = folder / f"sink-{port}.log"
+    # It wants to be told whom to become when it is started by root.
+    who = ["-u", "nobody"] if os.geteuid() == 0 else []
+    with counter.open("wb") as said:
+        process = subprocess.Popen(
+            [programs / "smtp-sink", *who, "-c", f"127.0.0.1:{port}", "1024"],
+            stdout=said,
+            stderr=subprocess.STDOUT,
+            env=_environment(programs),
+        )
+    try:
+        _wait_for(port, process, counter)
+        yield Sink(port, counter)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def source(to: Sink, messages: int, size: int, sessions: int = SESSIONS) -> float:
+    """Messages a second of smtp-source: so many of `size` bytes over connections that stay open."""
+    programs = _programs()
+    command: Sequence[str | Path] = [
+        programs / "smtp-source", "-s", str(sessions), "-d", "-m", str(messages), "-l", str(size),
+        "-M", "localhost", "-f", "events@example.org", "-t", "ada@example.org", f"127.0.0.1:{to.port}",
+    ]  # fmt: skip
+    began = time.perf_counter()
+    done = subprocess.run(command, env=_environment(programs), capture_output=True, text=True, check=False)
+    taken = time.perf_counter() - began
+    if done.returncode:
+        raise RuntimeError(f"smtp-source ended with {done.returncode}: {done.stderr.strip()[-300:]}")
+    return messages / taken
+
+
+class Yardstick:
+    """The rate of smtp-source, taken before and after what it is held against: the machine may be busier by then."""
+
+    def __init__(self, to: Sink, size: int, messages: int = 10_000) -> None:
+        self._to, self._size, self._messages = to, size, messages
+        self._rates: list[float] = []
+
+    def take(self, rounds: int = 2) -> None:
+        """Measure it so many times."""
+        self._rates += [source(self._to, self._messages, self._size) for _ in range(rounds)]
+
+    @property
+    def rate(self) -> float:
+        """The median of what was measured so far."""
+        return statistics.median(self._rates)
+
+
+def free_port() -> int:
+    """A port of loopback that nobody listens at."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise Unavailable(f"smtp-sink does not start: {log.read_text().strip()[-300:]}") from None
+            time.sleep(0.02)
+        else:
+            return
+
+
+def _environment(programs: Path) -> dict[str, str]:
+    """Its libraries are in a folder beside it, which an installed one finds without help."""
+    return {**os.environ, "LD_LIBRARY_PATH": str(programs.parent / "lib/postfix")}
+
+
+@cache
+def _programs() -> Path:
+    """The folder with smtp-source and smtp-sink; Unavailable where they are not to be had."""
+    installed = shutil.which("smtp-sink", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    if installed:
+        return Path(installed).parent
+    cached = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "events-bench" / "postfix"
+    if not (cached / "usr/sbin/smtp-sink").exists():
+        _unpack(cached)
+    return cached / "usr/sbin"
+
+
+def _unpack(into: Path) -> None:
+    into.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=into.parent) as work:
+        _run(["apt-get", "download", "postfix"], work)
+        packages = list(Path(work).glob("postfix_*.deb"))
+        if not packages:
+            raise Unavailable("the yardstick is postfix's smtp-source, and `apt-get download postfix` brought nothing")
+        _run(["dpkg", "-x", str(packages[0]), "unpacked"], work)
+        shutil.rmtree(into, ignore_errors=True)
+        (Path(work) / "unpacked").rename(into)
+
+
+def _run(command: Sequence[str], folder: str) -> None:
+    wanted = "the yardstick is postfix's smtp-source, from Debian's package"
+    try:
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    except FileNotFoundError as error:
+        raise Unavailable(f"{wanted}, and {command[0]} is not here; install postfix, or run this on Debian") from error
+    if done.returncode:
+        raise Unavailable(f"{wanted}, and `{' '.join(command)}` failed: {done.stderr.strip()[-300:]}")

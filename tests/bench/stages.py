@@ -1,0 +1,110 @@
+"""What a message costs by stage: the service's own functions, timed from outside while a campaign runs.
+
+Time is counted for the innermost stage that runs, so the stages of one thread add up to what it spent. Timing costs a
+little itself, so rates are measured without it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import wraps
+from typing import Any
+from unittest import mock
+
+from events_service.calendars.invitation import InvitationTemplate
+from events_service.db.session import Database
+from events_service.letters import Letters
+from events_service.mail.compose import Form
+from events_service.mail.smtp import Smtp, SmtpConnection
+from events_service.postroom import Postroom
+
+TIMED: tuple[tuple[type, str, str], ...] = (
+    (Letters, "rendered", "render"),
+    (InvitationTemplate, "fill", "calendar"),
+    (Form, "fill", "mime"),
+    (Letters, "fill", "letter"),
+    (SmtpConnection, "send", "smtp"),
+    (Smtp, "_open", "connect"),
+    (Postroom, "deliver", "other"),
+)
+"""Which function is which stage. Whatever a write to the database holds is `database`."""
+
+
+class Stages:
+    """Seconds by stage, of all threads together; and the bytes of the messages that were composed."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self.messages = 0
+        self.bytes = 0
+        self._running = threading.local()
+        self._counting = threading.Lock()
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Count what runs inside for `name`, until a stage inside it begins."""
+        stack: list[str] = self._running.__dict__.setdefault("stack", [])
+        self._turn(stack)
+        stack.append(name)
+        try:
+            yield
+        finally:
+            self._turn(stack)
+            stack.pop()
+
+    def _turn(self, stack: list[str]) -> None:
+        """Count the time since the last turn for the stage that ran until now."""
+        now = time.perf_counter()
+        if stack:
+            with self._counting:
+                self.seconds[stack[-1]] = self.seconds.get(stack[-1], 0.0) + now - self._running.since
+        self._running.since = now
+
+    def microseconds(self) -> dict[str, float]:
+        """What a message costs, by stage."""
+        return {name: seconds / max(self.messages, 1) * 1e6 for name, seconds in self.seconds.items()}
+
+    @property
+    def size(self) -> int:
+        """The mean bytes of a message."""
+        return self.bytes // max(self.messages, 1)
+
+    def __str__(self) -> str:
+        parts = [f"{name} {cost:,.0f}" for name, cost in sorted(self.microseconds().items(), key=lambda item: -item[1])]
+        return f"a message of {self.size:,} bytes costs, in µs: {', '.join(parts)}"
+
+
+@contextmanager
+def timed() -> Iterator[Stages]:
+    """Time the service's functions in this process for as long as it is wanted."""
+    stages = Stages()
+    with ExitStack() as stack:
+        for owner, name, stage in TIMED:
+            stack.enter_context(mock.patch.object(owner, name, _timed(stages, stage, getattr(owner, name))))
+        stack.enter_context(mock.patch.object(Database, "write", _write(stages, Database.write)))
+        yield stages
+
+
+def _timed(stages: Stages, stage: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(function)
+    def timed_one(*given: Any, **named: Any) -> Any:
+        with stages.stage(stage):
+            answer = function(*given, **named)
+        if stage == "letter":
+            stages.messages += 1
+            stages.bytes += len(answer.data)
+        return answer
+
+    return timed_one
+
+
+def _write(stages: Stages, function: Callable[..., Any]) -> Callable[..., Any]:
+    @contextmanager
+    def write(*given: Any, **named: Any) -> Iterator[Any]:
+        with stages.stage("database"), function(*given, **named) as session:
+            yield session
+
+    return write
