@@ -12,6 +12,7 @@ from events_service.db.tables.people import (
     Suppression,
 )
 from events_service.db.tables.programme import ProgrammeRevision, ReviewRecord
+from events_service.db.tables.service import Heartbeat
 
 __all__ = [
     "Attendee",
@@ -25,6 +26,7 @@ __all__ = [
     "EventSession",
     "Feed",
     "FeedContent",
+    "Heartbeat",
     "Institution",
     "InstitutionDomain",
     "InstitutionTarget",

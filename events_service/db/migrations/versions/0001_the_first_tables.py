@@ -85,6 +85,15 @@ def upgrade() -> None:
     op.create_index(op.f("ix_feed_content_expires_at"), "feed_content", ["expires_at"], unique=False)
     op.create_index(op.f("ix_feed_content_stale_at"), "feed_content", ["stale_at"], unique=False)
     op.create_table(
+        "heartbeat",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("lineage", sa.String(), nullable=False),
+        sa.Column("ticked_at", UTCDateTime(), nullable=True),
+        sa.Column("restored_from", UTCDateTime(), nullable=True),
+        sa.Column("restored_at", UTCDateTime(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_heartbeat")),
+    )
+    op.create_table(
         "institution",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("ror", sa.String(), nullable=True),
@@ -402,6 +411,14 @@ def upgrade() -> None:
     op.create_index("ix_delivery_due", "delivery", ["state", "priority", "next_at", "id"], unique=False)
     op.create_index("ix_delivery_event_id_state", "delivery", ["event_id", "state"], unique=False)
     op.create_index(op.f("ix_delivery_person_id"), "delivery", ["person_id"], unique=False)
+    op.create_index(
+        "ix_delivery_sent_at",
+        "delivery",
+        ["sent_at"],
+        unique=False,
+        postgresql_where=sa.text("sent_at IS NOT NULL"),
+        sqlite_where=sa.text("sent_at IS NOT NULL"),
+    )
     op.create_index("ix_delivery_step_id_state", "delivery", ["step_id", "state"], unique=False)
     op.create_table(
         "survey_response",
@@ -488,6 +505,12 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_survey_response_event_id"), table_name="survey_response")
     op.drop_table("survey_response")
     op.drop_index("ix_delivery_step_id_state", table_name="delivery")
+    op.drop_index(
+        "ix_delivery_sent_at",
+        table_name="delivery",
+        postgresql_where=sa.text("sent_at IS NOT NULL"),
+        sqlite_where=sa.text("sent_at IS NOT NULL"),
+    )
     op.drop_index(op.f("ix_delivery_person_id"), table_name="delivery")
     op.drop_index("ix_delivery_event_id_state", table_name="delivery")
     op.drop_index("ix_delivery_due", table_name="delivery")
@@ -524,6 +547,7 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_institution_name"), table_name="institution")
     op.drop_index(op.f("ix_institution_country"), table_name="institution")
     op.drop_table("institution")
+    op.drop_table("heartbeat")
     op.drop_index(op.f("ix_feed_content_stale_at"), table_name="feed_content")
     op.drop_index(op.f("ix_feed_content_expires_at"), table_name="feed_content")
     op.drop_table("feed_content")
