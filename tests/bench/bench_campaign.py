@@ -20,6 +20,7 @@ from events_service.db.session import Database
 from events_service.logs import configure_logs
 from schedules.service import work
 from tests.bench.harness import Figure, bench, progress
+from tests.bench.mission import invitations
 from tests.bench.postfix import Sink, Yardstick, sink
 from tests.bench.stages import Stages, timed
 from tests.crowds import counts, crowd
@@ -89,7 +90,7 @@ def _campaign(folder: Path, to: Sink, letters: int) -> float:
     database = open_database(settings.resolved_database_url)
     before = to.messages
     try:
-        crowd(database, letters)
+        invitations(database, letters)
         began = time.perf_counter()
         tally = work(settings, database, None, until_idle=True)
         taken = time.perf_counter() - began

@@ -1,0 +1,64 @@
+"""The mission that the benchmarks invite to: a summary and an agenda as real ones have, 17 KB a message."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from sqlmodel import select
+
+from events_service.db.session import Database
+from events_service.db.tables import Event, EventSession
+from tests.crowds import crowd
+
+SUMMARY = """\
+Four days in Munich with universities, companies and public bodies that work on cyber resilience, for people from \
+research, industry and education who would like to work with them.
+
+We visit the cyber range of the Universität der Bundeswehr, where defenders of hospitals and waterworks train together \
+on copies of their own networks; a manufacturer of programmable controllers, whose product security team shows how \
+faults that others report become updates in the field; and the city's operations centre for critical infrastructure. \
+On the second afternoon each of us meets three partners, chosen from what you told us of your work, for half an hour \
+each.
+
+On the last day the delegation and its hosts agree what follows: joint proposals, student exchanges, pilots with \
+companies, and who looks after each until the conference in spring.
+
+Travel within the city, lunches and one dinner are provided; tell us by reply if you need help with costs or a visa."""
+
+SESSIONS = (
+    ("Welcome and briefing", "meeting", 9, "Audimax"),
+    ("Visit: cyber range", "visit", 33, "Building 41"),
+    ("Three partners, half an hour each", "meeting", 37, "Senate hall"),
+    ("Visit: product security at a controller maker", "visit", 57, "Plant South"),
+    ("What follows: agreements and owners", "meeting", 81, "Senate hall"),
+)
+"""Title, kind, hours after midnight of the first day, place."""
+
+
+def invitations(database: Database, size: int, now: datetime | None = None) -> None:
+    """`size` people, each with an invitation to it that was due ten days before `now`."""
+    now = now or datetime.now(UTC)
+    crowd(database, size, now)
+    with database.write() as session:
+        event = session.exec(select(Event)).one()
+        event.summary, event.url = SUMMARY, "https://events.example.org/missions/munich"
+        event.venue, event.city = "Universität der Bundeswehr", "Munich"
+        event.organiser_name, event.organiser_email = "Events desk", "events@example.org"
+        midnight = event.starts.replace(hour=0, minute=0, second=0, microsecond=0)
+        for position, (title, kind, hours, venue) in enumerate(SESSIONS):
+            starts = midnight + timedelta(hours=hours)
+            session.add(
+                EventSession(
+                    event_id=event.id or 0,
+                    position=position,
+                    uid=f"munich-{position}@events.example.org",
+                    title=title,
+                    starts=starts,
+                    ends=starts + timedelta(hours=2),
+                    timezone=event.timezone,
+                    kind=kind,
+                    venue=venue,
+                    city=event.city,
+                    country=event.country,
+                )
+            )
