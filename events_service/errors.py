@@ -16,6 +16,7 @@
     ├── RefusedError                exit 3: the programme's rules refuse it; carries the violations
     ├── DatabaseError               the database cannot be used as it is
     ├── BrokerError                 the message broker cannot be reached
+    ├── MailboxError                the mailbox of incoming mail cannot be read
     └── MailError                   the mail server did not take a message
         ├── TransientMailError      4xx, or the connection broke before DATA: worth another try
         │   └── SenderRefusedError  no mail from us, to whomever: another try for all of it
@@ -131,6 +132,10 @@ class DatabaseError(EventsError):
 
 class BrokerError(EventsError):
     """The message broker cannot be reached, or does not take what we send."""
+
+
+class MailboxError(EventsError):
+    """The mailbox of incoming mail cannot be read: not there, not ours to read, or the connection broke."""
 
 
 class MailError(EventsError):

@@ -18,7 +18,8 @@ from sqlmodel import Session, col, select
 from events_service import attendees, outbox, people
 from events_service.attendees import Applied
 from events_service.calendars.model import Reply
-from events_service.calendars.replies import MAX_MESSAGE_BYTES, CalendarMail, read_calendar_mail
+from events_service.calendars.replies import MAX_MESSAGE_BYTES as MAX_MESSAGE_BYTES
+from events_service.calendars.replies import CalendarMail, read_calendar_mail
 from events_service.config import Settings
 from events_service.db.tables import Attendee, Delivery, Event, Intake, Person
 from events_service.errors import ConflictError, InputError

@@ -3,7 +3,8 @@
 from events_service.db.tables.calendars import EventObject, Feed, FeedContent
 from events_service.db.tables.campaigns import Campaign, CampaignStep, Delivery, MessageContent
 from events_service.db.tables.events import Attendee, AttendeeReply, Event, EventChange, EventSession, Waiver
-from events_service.db.tables.outcomes import Intake, Outcome, SurveyAnswer, SurveyResponse
+from events_service.db.tables.intake import Intake, MailboxPoll
+from events_service.db.tables.outcomes import Outcome, SurveyAnswer, SurveyResponse
 from events_service.db.tables.people import (
     Institution,
     InstitutionDomain,
@@ -31,6 +32,7 @@ __all__ = [
     "InstitutionDomain",
     "InstitutionTarget",
     "Intake",
+    "MailboxPoll",
     "MessageContent",
     "Outcome",
     "Person",

@@ -1,4 +1,4 @@
-"""What came of it: survey answers, typed outcomes, and the mail that came in."""
+"""What came of it: survey answers and typed outcomes."""
 
 from __future__ import annotations
 
@@ -57,18 +57,3 @@ class Outcome(SQLModel, table=True):
     question: str | None = None
     note: str = Field(default="", sa_type=sa.Text)
     recorded_at: datetime = instant()
-
-
-class Intake(SQLModel, table=True):
-    """One e-mail that came in: what it was and what was done with it. Its text is not kept."""
-
-    __tablename__ = "intake"
-
-    id: int | None = Field(default=None, primary_key=True)
-    digest: str = Field(unique=True)
-    kind: str
-    applied: bool
-    why: str = ""
-    attendee_id: int | None = Field(default=None, foreign_key="attendee.id", ondelete="CASCADE")
-    delivery_id: int | None = Field(default=None, foreign_key="delivery.id", ondelete="CASCADE")
-    received_at: datetime = instant()

@@ -113,6 +113,18 @@ def upgrade() -> None:
     op.create_index(op.f("ix_institution_country"), "institution", ["country"], unique=False)
     op.create_index(op.f("ix_institution_name"), "institution", ["name"], unique=False)
     op.create_table(
+        "mailbox_poll",
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("next_at", UTCDateTime(), nullable=False),
+        sa.Column("rung_at", UTCDateTime(), nullable=True),
+        sa.Column("polled_at", UTCDateTime(), nullable=True),
+        sa.Column("failures", sa.Integer(), nullable=False),
+        sa.Column("last_error", sa.Text(), nullable=True),
+        sa.Column("lease_token", sa.String(), nullable=True),
+        sa.Column("lease_until", UTCDateTime(), nullable=True),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_mailbox_poll")),
+    )
+    op.create_table(
         "message_content",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("digest", sa.String(), nullable=False),
@@ -390,6 +402,7 @@ def upgrade() -> None:
         sa.Column("fields", sa.JSON(), nullable=False),
         sa.Column("message_id", sa.String(), nullable=True),
         sa.Column("sent_at", UTCDateTime(), nullable=True),
+        sa.Column("doubted_at", UTCDateTime(), nullable=True),
         sa.Column("last_code", sa.Integer(), nullable=True),
         sa.Column("last_error", sa.Text(), nullable=True),
         sa.Column("created_at", UTCDateTime(), nullable=False),
@@ -445,6 +458,8 @@ def upgrade() -> None:
         sa.Column("kind", sa.String(), nullable=False),
         sa.Column("applied", sa.Boolean(), nullable=False),
         sa.Column("why", sa.String(), nullable=False),
+        sa.Column("status", sa.String(), nullable=False),
+        sa.Column("soft", sa.Boolean(), nullable=False),
         sa.Column("attendee_id", sa.Integer(), nullable=True),
         sa.Column("delivery_id", sa.Integer(), nullable=True),
         sa.Column("received_at", UTCDateTime(), nullable=False),
@@ -457,6 +472,8 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_intake")),
         sa.UniqueConstraint("digest", name=op.f("uq_intake_digest")),
     )
+    op.create_index(op.f("ix_intake_attendee_id"), "intake", ["attendee_id"], unique=False)
+    op.create_index("ix_intake_delivery_id_received_at", "intake", ["delivery_id", "received_at"], unique=False)
     op.create_table(
         "outcome",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -501,6 +518,8 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_outcome_kind"), table_name="outcome")
     op.drop_index(op.f("ix_outcome_event_id"), table_name="outcome")
     op.drop_table("outcome")
+    op.drop_index("ix_intake_delivery_id_received_at", table_name="intake")
+    op.drop_index(op.f("ix_intake_attendee_id"), table_name="intake")
     op.drop_table("intake")
     op.drop_index(op.f("ix_survey_response_event_id"), table_name="survey_response")
     op.drop_table("survey_response")
@@ -544,6 +563,7 @@ def downgrade() -> None:
     op.drop_table("review_record")
     op.drop_table("programme_revision")
     op.drop_table("message_content")
+    op.drop_table("mailbox_poll")
     op.drop_index(op.f("ix_institution_name"), table_name="institution")
     op.drop_index(op.f("ix_institution_country"), table_name="institution")
     op.drop_table("institution")
