@@ -49,6 +49,8 @@ check: dev
 	$(BIN)/lint-imports
 	$(BIN)/python tools/lock.py --check
 
+bench: export EVENTS_TEST_POSTGRES_URL ?= postgresql+psycopg://postgres@127.0.0.1:5432/test
+bench: export EVENTS_TEST_RABBITMQ_URL ?= amqp://guest:guest@127.0.0.1:5672
 bench: dev
 	@$(BIN)/python -m tests.bench.run $(ONLY)
 

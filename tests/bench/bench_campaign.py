@@ -1,101 +1,127 @@
-"""How fast due rows are found and rung for, and how fast a campaign goes out.
+"""How fast a campaign goes out, from due rows to postfix's smtp-sink.
 
-Ratio of the campaigns: of postfix's smtp-source in the same run, messages of the same size into the same smtp-sink over
+Ratio of the campaigns: of postfix's smtp-source in the same run, messages of the same size into the same sink over
 eight connections; larger is better. EVENTS_BENCH_LETTERS (20,000) makes a run shorter.
 """
 
 from __future__ import annotations
 
-import logging
+import json
 import os
-import statistics
-import time
-from datetime import UTC, datetime, timedelta
+import shutil
+import subprocess
 from pathlib import Path
 
-from events_service import doorbell
-from events_service.config import Settings
+from sqlmodel import select
+
 from events_service.db.schema import open_database
-from events_service.db.session import Database
-from events_service.logs import configure_logs
-from schedules.service import work
-from tests.bench.harness import Figure, bench, progress
+from events_service.db.tables import Attendee, CampaignStep, Event
+from events_service.letters import Letters, readable
+from tests.bench import running
+from tests.bench.harness import Figure, Unavailable, bench, progress, run_command
 from tests.bench.mission import invitations
-from tests.bench.postfix import Sink, Yardstick, sink
+from tests.bench.postfix import Sink, Yardstick, cache_folder, sink
+from tests.bench.running import LETTERS
 from tests.bench.stages import Stages, timed
-from tests.crowds import counts, crowd
-from tests.services import postgres_database
 
-DUE = 20_000
-LETTERS = int(os.environ.get("EVENTS_BENCH_LETTERS", "20000"))
-ROUNDS = 5
-
-
-@bench("ring-due", unit="rows/s")
-def ring_due(folder: Path) -> Figure:
-    """Find 20,000 due rows and note on each that a worker was told, to the commit; no yardstick."""
-    value = statistics.median(_ring(f"sqlite:///{folder / 'events.db'}"))
-    if os.environ.get("EVENTS_TEST_POSTGRES_URL"):
-        with postgres_database() as url:
-            progress(f"ring-due: on PostgreSQL {statistics.median(_ring(url)):,.0f} rows/s")
-    return Figure(value)
-
-
-def _ring(url: str) -> list[float]:
-    database = open_database(url)
-    try:
-        crowd(database, DUE)
-        return [_rung(database, datetime.now(UTC) + timedelta(minutes=turn)) for turn in range(ROUNDS)]
-    finally:
-        database.dispose()
-
-
-def _rung(database: Database, now: datetime) -> float:
-    began = time.perf_counter()
-    with database.write() as session:
-        ids = doorbell.ring_due(session, now, limit=DUE, again_after=timedelta(seconds=1))
-    taken = time.perf_counter() - began
-    if len(ids) != DUE:
-        raise RuntimeError(f"{len(ids)} rows were due, not {DUE}")
-    return DUE / taken
+THREADS = int(os.environ.get("EVENTS_BENCH_THREADS", "4"))
+TOOLS = Path(__file__).parent.parent / "tools"
 
 
 @bench("campaign-sqlite", unit="messages/s")
 def campaign_sqlite(folder: Path) -> Figure:
-    """A campaign on SQLite, from due rows to smtp-sink, by the broker in this process."""
+    """A campaign on SQLite, by the broker in this process."""
     stages = _stages(folder / "stages")
     progress(f"campaign-sqlite: {stages}")
     with sink(folder) as to:
         yardstick = Yardstick(to, stages.size)
         yardstick.take()
-        value = _campaign(folder / "campaign", to, LETTERS)
+        value = running.here(folder / "campaign", to, LETTERS)
         yardstick.take()
     return Figure(value, yardstick.rate, value / yardstick.rate)
+
+
+@bench("campaign-postgres-rabbitmq", unit="messages/s")
+def campaign_postgres_rabbitmq(folder: Path) -> Figure:
+    """A campaign on PostgreSQL and RabbitMQ, by a scheduler and two worker processes."""
+    size = _size(folder / "size")
+    with sink(folder) as to, running.fleet(folder / "live", to, processes=2, threads=THREADS) as fleet:
+        yardstick = Yardstick(to, size)
+        yardstick.take()
+        value = fleet.send(to, LETTERS)
+        yardstick.take()
+    progress(f"campaign-postgres-rabbitmq: {THREADS} threads a process; a worker had {max(fleet.rss) / 1e6:,.0f} MB")
+    return Figure(value, yardstick.rate, value / yardstick.rate)
+
+
+@bench("nodemailer", unit="messages/s")
+def nodemailer(folder: Path) -> Figure:
+    """The same message by nodemailer, over 20 pooled connections and building its own MIME.
+
+    The value is nodemailer's and the yardstick ours: one process of each, ours with its ledger on SQLite. The ratio is
+    how many times as fast ours is; larger is better.
+    """
+    script = _nodemailer()
+    letters = min(LETTERS, 3000)
+    said = _said(folder / "size")
+    with sink(folder) as to:
+        ours = [running.here(folder / "before", to, letters)]
+        theirs = _by_nodemailer(script, to, letters, said)
+        ours.append(running.here(folder / "after", to, letters))
+    yardstick = sum(ours) / len(ours)
+    return Figure(theirs, yardstick, yardstick / theirs)
 
 
 def _stages(folder: Path) -> Stages:
     """What a message costs by stage, seen on a tenth of the letters."""
     folder.mkdir()
     with sink(folder) as to, timed() as stages:
-        _campaign(folder, to, max(LETTERS // 10, 500))
+        running.here(folder, to, max(LETTERS // 10, 500))
     return stages
 
 
-def _campaign(folder: Path, to: Sink, letters: int) -> float:
-    """Messages a second."""
-    settings = Settings(
-        data_dir=folder, smtp_url=to.url, secret_key="a key for benchmarks", mail_from="Desk <events@example.org>"
-    )
-    configure_logs(settings, logging.WARNING)
+def _size(folder: Path) -> int:
+    """The bytes of a message."""
+    return int(_said(folder)["size"])
+
+
+def _said(folder: Path) -> dict[str, str]:
+    """One of the invitations, as a program that sends it itself needs it."""
+    folder.mkdir()
+    settings = running.settings_for(folder, "")
     database = open_database(settings.resolved_database_url)
+    invitations(database, 1)
+    with database.write(dry_run=True) as session:
+        event, step = session.exec(select(Event)).one(), session.exec(select(CampaignStep)).one()
+        attendee = session.exec(select(Attendee)).one()
+        message = Letters(settings).preview(session, event, step, attendee, event.changed_at)
+    database.dispose()
+    said = {name: value or "" for name, value in readable(message).items()}
+    return said | {"name": "Person 0", "email": "p0@example.org", "size": str(len(message.data))}
+
+
+def _by_nodemailer(script: Path, to: Sink, letters: int, said: dict[str, str]) -> float:
+    command = ["node", str(script), str(to.port), str(letters)]
     before = to.messages
-    try:
-        invitations(database, letters)
-        began = time.perf_counter()
-        tally = work(settings, database, None, until_idle=True)
-        taken = time.perf_counter() - began
-        if counts(database) != {"sent": letters} or to.messages - before != letters:
-            raise RuntimeError(f"not everything was sent: {tally}; the sink has {to.messages - before}")
-    finally:
-        database.dispose()
-    return letters / taken
+    done = subprocess.run(command, input=json.dumps(said), capture_output=True, text=True, check=False)
+    if done.returncode or to.messages - before != letters:
+        raise RuntimeError(f"nodemailer sent {to.messages - before} of {letters}: {done.stderr.strip()[-400:]}")
+    return letters / float(json.loads(done.stdout)["seconds"])
+
+
+def _nodemailer() -> Path:
+    """The script, beside its packages: those of `npm ci` in tests/tools, or a copy of that folder which is kept."""
+    if shutil.which("node") is None or shutil.which("npm") is None:
+        raise Unavailable("node and npm are not here")
+    if (TOOLS / "node_modules/nodemailer").is_dir():
+        return TOOLS / "send_mail.mjs"
+    lock = (TOOLS / "package-lock.json").read_text()
+    kept = cache_folder() / "tools"
+    if not (kept / "node_modules/nodemailer").is_dir() or (kept / "package-lock.json").read_text() != lock:
+        shutil.copytree(TOOLS, kept, dirs_exist_ok=True, ignore=shutil.ignore_patterns("node_modules"))
+        try:
+            run_command(["npm", "ci", "--no-audit", "--no-fund", "--loglevel=error"], kept, os.environ)
+        except RuntimeError as error:
+            raise Unavailable(f"nodemailer cannot be installed: {error}") from error
+    shutil.copy(TOOLS / "send_mail.mjs", kept)
+    return kept / "send_mail.mjs"

@@ -105,6 +105,11 @@ class Yardstick:
         return statistics.median(self._rates)
 
 
+def cache_folder() -> Path:
+    """Where what the benchmarks fetch is kept from one run to the next."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "events-bench"
+
+
 def free_port() -> int:
     """A port of loopback that nobody listens at."""
     with socket.socket() as found:
@@ -136,7 +141,7 @@ def _programs() -> Path:
     installed = shutil.which("smtp-sink", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     if installed:
         return Path(installed).parent
-    cached = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "events-bench" / "postfix"
+    cached = cache_folder() / "postfix"
     if not (cached / "usr/sbin/smtp-sink").exists():
         _unpack(cached)
     return cached / "usr/sbin"

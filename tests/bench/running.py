@@ -1,0 +1,144 @@
+"""Campaigns as they run live, timed: in this process, and by worker and scheduler processes."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from events_service.config import Settings
+from events_service.db.schema import open_database
+from events_service.db.session import Database
+from events_service.logs import configure_logs
+from schedules.service import work
+from tests import services
+from tests.bench.harness import Unavailable
+from tests.bench.mission import invitations
+from tests.bench.postfix import Sink
+from tests.crowds import counts
+from tests.processes import Live, live
+
+LETTERS = int(os.environ.get("EVENTS_BENCH_LETTERS", "20000"))
+"""How many invitations a campaign has."""
+LONGEST = 600.0
+"""Seconds that a campaign is waited for."""
+
+
+def settings_for(folder: Path, smtp_url: str, **more: str) -> Settings:
+    """Settings of a service that keeps everything in `folder`."""
+    return Settings.model_validate(
+        {"data_dir": folder, "smtp_url": smtp_url, "secret_key": "a key for benchmarks"}
+        | {"mail_from": "Events desk <events@example.org>"}
+        | more
+    )
+
+
+def here(folder: Path, to: Sink, letters: int) -> float:
+    """Messages a second of a campaign on SQLite in this process, from due rows to the sink."""
+    folder.mkdir(exist_ok=True)
+    settings = settings_for(folder, to.url)
+    configure_logs(settings, logging.WARNING)
+    database = open_database(settings.resolved_database_url)
+    before = to.messages
+    try:
+        invitations(database, letters)
+        began = time.perf_counter()
+        tally = work(settings, database, None, until_idle=True)
+        taken = time.perf_counter() - began
+        if counts(database) != {"sent": letters} or to.messages - before != letters:
+            raise RuntimeError(f"not everything was sent: {tally}; the sink has {to.messages - before}")
+    finally:
+        database.dispose()
+    return letters / taken
+
+
+@dataclass
+class Fleet:
+    """Worker processes and a scheduler on PostgreSQL and RabbitMQ. `rss` is the most memory a worker had, in bytes."""
+
+    database: Database
+    workers: Live
+    rss: list[int] = field(default_factory=list)
+
+    def send(self, to: Sink, letters: int) -> float:
+        """Messages a second of a campaign, from the commit that makes its rows due to the last row's being settled."""
+        before = to.messages
+        invitations(self.database, letters)
+        began = time.perf_counter()
+        wait_until(lambda: to.messages - before >= letters, lambda: self._look("the campaign"))
+        # The word on the last message of a chunk is committed when the chunk is closed.
+        wait_until(lambda: counts(self.database) == {"sent": letters}, lambda: self._look("its last rows"))
+        taken = time.perf_counter() - began
+        if to.messages - before != letters:
+            raise RuntimeError(f"the sink took {to.messages - before} messages, not {letters}")
+        return letters / taken
+
+    def _look(self, what: str) -> str:
+        self.rss.append(max(resident(pid) for pid in self.workers.children))
+        return f"{what}; {counts(self.database)}; the workers said: {self.workers.said[-500:]}"
+
+
+@contextmanager
+def fleet(folder: Path, to: Sink, *, processes: int = 2, threads: int = 4, **settings: object) -> Iterator[Fleet]:
+    """`events worker` and `events scheduler`, started and ready, on a private database and RabbitMQ's queues."""
+    folder.mkdir(exist_ok=True)
+    with ExitStack() as stack:
+        url, broker = _service(stack, services.postgres_database), _service(stack, services.rabbitmq_queues)
+        database = open_database(url)
+        stack.callback(database.dispose)
+        given = {
+            "data_dir": folder,
+            "database_url": url,
+            "broker_url": broker,
+            "smtp_url": to.url,
+            "tick_seconds": 0.5,
+            "log_format": "json",
+        } | settings
+        words = ("worker", "--processes", processes, "--threads", threads)
+        workers = stack.enter_context(live(folder, *words, **given))
+        workers.wait_for(lambda: workers.said.count("worker started") == processes, "the workers")
+        scheduler = stack.enter_context(live(folder, "scheduler", **given))
+        yield Fleet(database, workers)
+        for process in (scheduler, workers):
+            process.stop()
+
+
+def _service(stack: ExitStack, service: Callable[[], object]) -> str:
+    """The URL of a service, for as long as the stack lasts; Unavailable where there is none."""
+    try:
+        url: str = stack.enter_context(service())  # type: ignore[arg-type]
+    except pytest.skip.Exception as reason:
+        raise Unavailable(str(reason)) from None
+    except Exception as error:  # each client has its own
+        if "connect" not in f"{type(error).__name__} {error}".lower():
+            raise
+        raise Unavailable(f"{type(error).__name__}: {str(error).strip()[:200]}") from error
+    return url
+
+
+def wait_until(true: Callable[[], bool], look: Callable[[], str], longest: float = LONGEST) -> None:
+    """Look every 20 ms until `true()` is; `look` is called now and then, and says what there is if it never is."""
+    deadline = time.monotonic() + longest
+    rounds = 0
+    while not true():
+        rounds += 1
+        if rounds % 25 == 0:
+            look()
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"waited {longest:.0f} s in vain for {look()}")
+        time.sleep(0.02)
+
+
+def resident(pid: int) -> int:
+    """The bytes of memory that a process has; 0 for one that is gone."""
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except OSError:
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")
