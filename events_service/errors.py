@@ -139,10 +139,14 @@ class MailboxError(EventsError):
 
 
 class MailError(EventsError):
-    """The mail server did not take a message. `code` is the SMTP reply code, 0 where there was none."""
+    """The mail server did not take a message.
 
-    def __init__(self, message: str, code: int = 0) -> None:
-        self.code = code
+    `code` is the SMTP reply code, 0 where there was none; `enhanced` the status code beside it (RFC 3463), such as
+    4.2.2, "" where there was none.
+    """
+
+    def __init__(self, message: str, code: int = 0, enhanced: str = "") -> None:
+        self.code, self.enhanced = code, enhanced
         super().__init__(message)
 
 
@@ -155,7 +159,11 @@ class SenderRefusedError(TransientMailError):
 
 
 class PermanentMailError(MailError):
-    """A 5xx reply. Trying again cannot help."""
+    """A 5xx reply. Trying again cannot help. `dead_address` where it says that the recipient's address is no good."""
+
+    def __init__(self, message: str, code: int = 0, enhanced: str = "", *, dead_address: bool = False) -> None:
+        self.dead_address = dead_address
+        super().__init__(message, code, enhanced)
 
 
 class UnknownMailError(MailError):

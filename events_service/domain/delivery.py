@@ -7,6 +7,7 @@ UPDATE.
 from __future__ import annotations
 
 import hashlib
+import re
 from datetime import timedelta
 
 STATES = (
@@ -69,14 +70,68 @@ def message_id(key: str, installation: bytes, domain: str) -> str:
     return f"<{digest}@{domain}>"
 
 
-def backoff(attempts: int, base_seconds: float, key: str) -> timedelta:
+def backoff(attempts: int, base_seconds: float, key: str, code: int = 0, enhanced: str = "") -> timedelta:
     """How long to wait after the `attempts`th transient failure: doubling from the base, six hours at most.
 
+    The base is longer for what takes longer to pass, by the reply's `code` and its `enhanced` status code (RFC 3463).
     Up to a quarter is added by the key, so that messages that failed together do not come back together.
     """
-    seconds = min(base_seconds * 2.0 ** min(attempts - 1, 20), _LONGEST_WAIT.total_seconds())
+    base = base_seconds * _times_the_base(code, enhanced)
+    seconds = min(base * 2.0 ** min(attempts - 1, 20), _LONGEST_WAIT.total_seconds())
     spread = int.from_bytes(hashlib.sha256(f"{key}/{attempts}".encode()).digest()[:4]) / 2**32
     return timedelta(seconds=seconds * (1 + spread / 4))
+
+
+_PASSES_SLOWLY = {"4.2.2": 30, "4.3.1": 5, "4.7": 5}
+"""A mailbox is full until its owner empties it; a system's disk, until somebody clears it; a rate limit or a greylist
+(4.7.x, RFC 3463 3.8) counts what comes too soon against us, and commonly wants five minutes."""
+
+
+def _times_the_base(code: int, enhanced: str) -> int:
+    """By the enhanced code where there is one: 450, 451 and 452 are used for anything. 421 pauses the whole server."""
+    if code == 421:
+        return 1
+    return _PASSES_SLOWLY.get(enhanced) or _PASSES_SLOWLY.get(enhanced.rpartition(".")[0], 1)
+
+
+_STATUS = re.compile(r"(?<![\w.])[245]\.[0-9]{1,3}\.[0-9]{1,3}(?![\w.])")
+
+
+def enhanced_code(said: str) -> str:
+    """The first enhanced status code (RFC 3463), such as 4.2.2, in what a server said; "" where there is none.
+
+    >>> enhanced_code("RCPT: 452 4.2.2 mailbox full")
+    '4.2.2'
+    """
+    found = _STATUS.search(said)
+    return found[0] if found else ""
+
+
+_DEAD = frozenset({"5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.2.1"})
+_SAYS_NOTHING = frozenset({"", "5.0.0", "5.1.0"})
+"""No such mailbox, no such domain, no address, moved away, a domain without mail (RFC 7505), a closed mailbox; and
+codes that servers use for recipients and senders alike (5.1.0), or for anything."""
+
+_NOBODY_THERE = re.compile(
+    r"\b(?:no such (?:user|recipient|mailbox|address|person|account)|no mailbox (?:here )?by that name"
+    r"|(?:user|recipient|mailbox|account) unknown|unknown (?:user|recipient|mailbox|account)"
+    r"|unknown or invalid (?:user|recipient|address)|unrout(?:e)?able address"
+    r"|(?:user|recipient|mailbox|account|address)(?: \S+)? (?:does not|doesn't) exist"
+    r"|(?:user|recipient|mailbox|account)(?: \S+)? (?:was )?not found)\b",
+    re.IGNORECASE,
+)
+_OF_THE_SENDER = re.compile(r"\b(?:sender|relay|relaying|spam|blocked|blacklist|policy|mail from)\b", re.IGNORECASE)
+
+
+def dead_address(enhanced: str, said: str = "") -> bool:
+    """Whether a final refusal of a recipient says that the address itself is no good, so that nothing goes there again.
+
+    By its `enhanced` status code (RFC 3463): 5.1.7 and 5.1.8 blame the sender, 5.2.2 a full mailbox, 5.7.x a policy.
+    Where there is none, or one that says nothing, by what the server `said`, if that is plain.
+    """
+    if enhanced not in _SAYS_NOTHING:
+        return enhanced in _DEAD
+    return bool(_NOBODY_THERE.search(said)) and not _OF_THE_SENDER.search(said)
 
 
 def wait_for_server(waited: timedelta, base_seconds: float) -> timedelta:

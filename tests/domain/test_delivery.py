@@ -4,6 +4,7 @@ import re
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,7 +14,9 @@ from events_service.domain.delivery import (
     TOLD,
     UNSENT,
     backoff,
+    dead_address,
     delivery_key,
+    enhanced_code,
     message_id,
     wait_for_server,
 )
@@ -81,3 +84,85 @@ def test_a_server_that_is_away_is_tried_after_as_long_again_within_a_minute_and_
     minutes = {0: 1, 0.5: 1, 1: 1, 2: 2, 7: 7, 15: 15, 16: 15, 9999: 15, -5: 1}
     found = {waited: wait_for_server(timedelta(minutes=waited), 60) for waited in minutes}
     assert found == {waited: timedelta(minutes=wait) for waited, wait in minutes.items()}
+
+
+@pytest.mark.parametrize(
+    ("code", "enhanced", "times"),
+    [
+        (0, "", 1),
+        (421, "", 1),
+        (421, "4.7.0", 1),
+        (450, "", 1),
+        (451, "4.3.0", 1),
+        (450, "4.2.0", 1),
+        (452, "4.2.2", 30),
+        (552, "5.2.2", 1),
+        (452, "4.3.1", 5),
+        (451, "4.7.1", 5),
+        (450, "4.7.650", 5),
+        (450, "nonsense", 1),
+    ],
+)
+def test_what_passes_slowly_is_tried_later(code: int, enhanced: str, times: int) -> None:
+    key = delivery_key("campaign", 3, "invitation", 41)
+    longer = backoff(1, 60, key, code, enhanced) / backoff(1, 60, key)
+    assert longer == pytest.approx(times)
+    assert backoff(30, 60, key, code, enhanced) <= timedelta(hours=7.5)
+
+
+@pytest.mark.parametrize(
+    ("said", "enhanced"),
+    [
+        ("RCPT: 452 4.2.2 mailbox full", "4.2.2"),
+        ("550 5.1.10 RESOLVER.ADR.RecipientNotFound", "5.1.10"),
+        ("550-5.1.1 The account does not exist", "5.1.1"),
+        ("450 <192.5.2.1> greylisted", ""),
+        ("450 host 4.2.2.1 says no", ""),
+        ("451 later", ""),
+        ("550 3.1.1 what", ""),
+        ("", ""),
+    ],
+)
+def test_the_enhanced_code_in_what_a_server_said(said: str, enhanced: str) -> None:
+    assert enhanced_code(said) == enhanced
+
+
+@pytest.mark.parametrize("enhanced", ["5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.2.1"])
+def test_codes_of_dead_addresses(enhanced: str) -> None:
+    assert dead_address(enhanced)
+    assert dead_address(enhanced, "blocked for spam")
+
+
+@pytest.mark.parametrize(
+    "enhanced", ["5.1.4", "5.1.5", "5.1.7", "5.1.8", "5.2.2", "5.2.3", "5.3.4", "5.7.1", "5.7.26", "4.1.1", "2.1.5"]
+)
+def test_codes_that_blame_something_else(enhanced: str) -> None:
+    assert not dead_address(enhanced)
+    assert not dead_address(enhanced, "no such user")
+
+
+@pytest.mark.parametrize(
+    ("said", "dead"),
+    [
+        ("550 no such user", True),
+        ("550 No such user here", True),
+        ("550 <ada@example.org>: User unknown in virtual mailbox table", True),
+        ("550 Unknown user", True),
+        ("550 unrouteable address", True),
+        ("550 mailbox ada@example.org does not exist", True),
+        ("550 the account was not found", True),
+        ("550 account not found", True),
+        ("550 Address doesn't exist", True),
+        ("550 #5.1.0 Address rejected", False),
+        ("550 mailbox unavailable", False),
+        ("550 relay not permitted", False),
+        ("550 sender address rejected: no such user", False),
+        ("550 blocked: no such user accepts spam", False),
+        ("554 rejected", False),
+        ("552 mailbox full", False),
+        ("", False),
+    ],
+)
+@pytest.mark.parametrize("enhanced", ["", "5.0.0", "5.1.0"])
+def test_without_a_code_that_says_something_the_words_must_be_plain(said: str, dead: bool, enhanced: str) -> None:
+    assert dead_address(enhanced, said) is dead
