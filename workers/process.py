@@ -93,7 +93,8 @@ def ring_for(broker: dramatiq.Broker, postroom: Postroom) -> Ring:
 def supervise(processes: int, child: Callable[[], None]) -> int:
     """Run `child` in so many forks until this process is told to stop; a fork that dies is replaced.
 
-    Forks that die soon after they began, one after the other, are replaced after longer and longer.
+    One that was killed is back after half a second. Those that fail of themselves soon after they began, one after the
+    other, are replaced after longer and longer.
     """
     stopping = threading.Event()
     began: dict[int, float] = {}
@@ -117,10 +118,10 @@ def supervise(processes: int, child: Callable[[], None]) -> int:
         start()
     pause = 0.0
     while began:
-        pid, _status = os.wait()
+        pid, status = os.wait()
         lived = time.monotonic() - began.pop(pid)
         if not stopping.is_set():
-            pause = next_pause(pause, lived)
+            pause = _RESTART_SECONDS if os.WIFSIGNALED(status) else next_pause(pause, lived)
             log.warning("a worker process died; starting another", pid=pid, after_seconds=pause)
             stopping.wait(pause)
             start()

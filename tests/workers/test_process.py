@@ -107,6 +107,25 @@ def test_a_child_that_fails_says_why_and_is_replaced_after_longer_and_longer(rep
     assert (len(said), pauses) == (3, ["0.5", "1.0"])
 
 
+KILLED = """
+import os, signal
+from workers.process import supervise
+
+supervise(1, lambda: os.kill(os.getpid(), signal.SIGKILL))
+"""
+
+
+def test_a_child_that_is_killed_again_and_again_is_always_back_at_once(repository: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", KILLED], cwd=repository, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(3)]
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=20) == 0
+    assert [line.split("after_seconds=")[1].split()[0] for line in lines] == ["0.5"] * 3
+
+
 def test_the_pause_doubles_up_to_half_a_minute_and_is_forgotten_after_a_life() -> None:
     pauses, last = [], 0.0
     for lived in (0.1, 0.1, 5, 29, 0.1, 0.1, 0.1, 0.1, 31, 0.1):
