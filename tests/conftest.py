@@ -23,7 +23,9 @@ from tests import services
 from tests.network import NetworkGuard, OutsideNetworkError
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-SERVICE_FIXTURES = {"postgres_url", "postgres_database", "rabbitmq_url", "redis_url"}
+SERVICE_FIXTURES = {
+    "postgres_url", "postgres_database", "rabbitmq_url", "redis_url", "own_postgres", "own_rabbit", "own_redis",
+}  # fmt: skip
 
 # The same examples on every run; no deadline, as two busy cores make one meaningless.
 hypothesis_settings.register_profile("tests", derandomize=True, deadline=None, database=None)

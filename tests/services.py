@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 from urllib.parse import urlsplit
 
 import pytest
@@ -26,17 +27,21 @@ QUEUES = ("deliver",)
 def service_url(variable: str) -> str:
     """The address in `variable`, or else this test's end."""
     url = os.environ.get(variable, "")
-    if url:
-        return url
-    reason = f"{variable} is not set"
+    if not url:
+        not_here(f"{variable} is not set", "name a server to run this")
+    return url
+
+
+def not_here(reason: str, hint: str) -> NoReturn:
+    """End this test: it is skipped with `hint`, or fails where every service is wanted."""
     if os.environ.get("EVENTS_TEST_REQUIRE_SERVICES"):
         pytest.fail(f"{reason}, and EVENTS_TEST_REQUIRE_SERVICES wants every service", pytrace=False)
-    pytest.skip(f"{reason}: name a server to run this")
+    pytest.skip(f"{reason}: {hint}")
 
 
 @contextmanager
 def postgres_database(template: str = "template0") -> Iterator[str]:
-    """A private database on the PostgreSQL server, dropped afterwards: its URL for SQLAlchemy."""
+    """A private database on the PostgreSQL server named for the tests, dropped afterwards: its URL for SQLAlchemy."""
     import psycopg
     from psycopg import sql
 
@@ -59,9 +64,9 @@ def rabbitmq_queues() -> Iterator[str]:
     """The RabbitMQ server with none of our queues on it, for one test at a time on this machine: its URL."""
     url = service_url("EVENTS_TEST_RABBITMQ_URL")
     with _alone(url):
-        _delete_queues(url)
+        delete_queues(url)
         yield url
-        _delete_queues(url)
+        delete_queues(url)
 
 
 @contextmanager
@@ -80,7 +85,8 @@ def redis_keyspace() -> Iterator[str]:
         client.flushdb()
 
 
-def _delete_queues(url: str) -> None:
+def delete_queues(url: str) -> None:
+    """Delete the service's queues on the RabbitMQ at `url`."""
     import pika
 
     connection = pika.BlockingConnection(pika.URLParameters(url))
