@@ -66,6 +66,7 @@ def run_worker(settings: Settings, threads: int, stopped: threading.Event) -> No
     while not stopped.wait(_PARENT_SECONDS) and os.getppid() == parent:
         pass
     postroom.stop()
+    log.info("worker stopping", pid=os.getpid())
     worker.stop()
     broker.close()
     database.dispose()
