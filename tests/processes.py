@@ -31,7 +31,7 @@ class Live:
 
     def wait_for(self, true: Callable[[], object], what: str) -> None:
         """Wait until `true()` is, while the process runs."""
-        until(true, f"{what}; it said: {self.said[-1500:]}", alive=self.process)
+        until(true, lambda: f"{what}; it said: {self.said[-1500:]}", alive=self.process)
 
     def wait_for_line(self, word: str) -> str:
         """Wait for a line with that word on stderr."""
@@ -54,12 +54,15 @@ def _heed_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def until(true: Callable[[], object], what: str, alive: subprocess.Popen[str] | None = None) -> None:
+def until(
+    true: Callable[[], object], what: str | Callable[[], str], alive: subprocess.Popen[str] | None = None
+) -> None:
     """Look every 20 ms until `true()` is; AssertionError after `PATIENCE`, or when `alive` is not any more."""
     deadline = time.monotonic() + PATIENCE
+    words = what if callable(what) else lambda: what
     while not true():
-        assert alive is None or alive.poll() is None, f"ended with {alive.returncode} while waiting for {what}"
-        assert time.monotonic() < deadline, f"waited in vain for {what}"
+        assert alive is None or alive.poll() is None, f"ended with {alive.returncode} while waiting for {words()}"
+        assert time.monotonic() < deadline, f"waited in vain for {words()}"
         time.sleep(0.02)
 
 

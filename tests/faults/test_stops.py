@@ -1,0 +1,137 @@
+"""A scheduler killed at its work, and workers told to stop in the middle of DATA."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from events_service.db.session import Database
+from events_service.outbox import ROWS
+from tests.crowds import counts, crowd
+from tests.faults.desk import Desk
+from tests.faults.private import PrivateRedis
+from tests.faults.promises import finish, kept
+from tests.processes import live, until
+
+QUICK = {"tick_seconds": 0.2, "ring_again_seconds": 1, "lease_seconds": 30, "chunk_size": 20}
+THREADS = 3
+
+
+@pytest.fixture
+def settings(postgres_database: Database, own_redis: PrivateRedis, desk: Desk) -> dict[str, object]:
+    return QUICK | {
+        "database_url": postgres_database.url.render_as_string(hide_password=False),
+        "broker_url": own_redis.url,
+        "smtp_url": desk.url,
+    }
+
+
+@contextmanager
+def locked(database: Database) -> Iterator[None]:
+    """Keep everybody from writing the ledger."""
+    with database.write() as session:
+        session.connection().exec_driver_sql("LOCK TABLE delivery IN EXCLUSIVE MODE")
+        yield
+
+
+def one_waits(database: Database) -> bool:
+    """Whether somebody waits for a lock in that database."""
+    with database.read() as session:
+        waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        return session.connection().exec_driver_sql(waiting).first() is not None
+
+
+def noted(database: Database) -> int:
+    """How many rows have a note that a worker was told of them."""
+    with database.read() as session:
+        query = sa.select(sa.func.count()).where(ROWS.c.rung_at.is_not(None))
+        return int(session.connection().execute(query).scalar_one())
+
+
+def test_a_scheduler_killed_while_it_writes_due_rows(
+    postgres_database: Database, own_redis: PrivateRedis, desk: Desk, settings: dict[str, object], tmp_path: Path,
+    full: bool,
+) -> None:  # fmt: skip
+    """Once within its transaction, once between its note and the bell; the next one finds what is due."""
+    people = 1000 if full else 100
+    crowd(postgres_database, people)
+    with live(tmp_path, "worker", "--threads", THREADS, **settings) as worker:
+        worker.wait_for_line("worker started")
+        with locked(postgres_database), live(tmp_path, "scheduler", **settings) as scheduler:
+            scheduler.wait_for(lambda: one_waits(postgres_database), "its transaction")
+            scheduler.stop(signal.SIGKILL)
+        assert counts(postgres_database) == {"pending": people}
+        lock = ExitStack()
+        lock.enter_context(locked(postgres_database))
+        with lock, live(tmp_path, "scheduler", **settings) as scheduler:
+            scheduler.wait_for(lambda: one_waits(postgres_database), "its transaction")
+            own_redis.send(signal.SIGSTOP)
+            lock.close()
+            # It commits its notes, and hangs where it rings.
+            scheduler.wait_for(lambda: noted(postgres_database) > 0, "its notes")
+            scheduler.stop(signal.SIGKILL)
+            own_redis.send(signal.SIGCONT)
+        with live(tmp_path, "scheduler", **settings) as scheduler:
+            scheduler.wait_for(lambda: counts(postgres_database) == {"sent": people}, "all of it")
+            assert scheduler.stop() == 0
+        assert worker.stop() == 0
+    assert kept(postgres_database, desk) == {"sent": people}
+
+
+def test_several_schedulers_are_as_good_as_one(
+    postgres_database: Database, desk: Desk, settings: dict[str, object], tmp_path: Path, full: bool
+) -> None:
+    people = 1000 if full else 100
+    crowd(postgres_database, people)
+    with (
+        live(tmp_path / "worker", "worker", "--processes", 2, "--threads", THREADS, **settings) as worker,
+        live(tmp_path / "one", "scheduler", **settings),
+        live(tmp_path / "two", "scheduler", **settings),
+    ):
+        worker.wait_for(lambda: counts(postgres_database) == {"sent": people}, "all of it")
+    assert kept(postgres_database, desk) == {"sent": people}
+
+
+def test_told_to_stop_in_data_a_worker_ends_with_the_servers_word(
+    postgres_database: Database, desk: Desk, settings: dict[str, object], tmp_path: Path
+) -> None:
+    people = 60
+    crowd(postgres_database, people)
+    desk.hold()
+    with live(tmp_path, "worker", "--threads", THREADS, **settings) as worker, live(tmp_path, "scheduler", **settings):
+        worker.wait_for(lambda: desk.in_data == THREADS, "all its connections in DATA")
+        worker.process.send_signal(signal.SIGTERM)
+        worker.wait_for(lambda: "worker stopping" in worker.said, "its stopping")
+        desk.release()
+        assert worker.process.wait(60) == 0
+    assert desk.count == THREADS
+    # What was in DATA has its word; the rest was given back at once, and nothing of it was tried.
+    assert counts(postgres_database) == {"sent": THREADS, "pending": people - THREADS}
+    with postgres_database.read() as session:
+        waiting = sa.select(ROWS.c.attempts, ROWS.c.lease_token).where(ROWS.c.state == "pending").distinct()
+        assert session.connection().execute(waiting).all() == [(0, None)]
+    finish(postgres_database, tmp_path, settings)
+    assert kept(postgres_database, desk) == {"sent": people}
+
+
+def test_told_to_stop_while_the_server_never_answers_it_ends_within_its_grace(
+    postgres_database: Database, desk: Desk, settings: dict[str, object], tmp_path: Path
+) -> None:
+    people = 20
+    crowd(postgres_database, people)
+    desk.hold()
+    brief = settings | {"smtp_timeout_seconds": 5, "smtp_final_timeout_seconds": 5}
+    with live(tmp_path, "worker", "--threads", THREADS, **brief) as worker, live(tmp_path, "scheduler", **brief):
+        worker.wait_for(lambda: desk.in_data > 0, "a connection in DATA")
+        assert worker.stop() == 0
+    desk.release()
+    until(lambda: desk.in_data == 0, "the server's own end")
+    finish(postgres_database, tmp_path, settings)
+    states = kept(postgres_database, desk)
+    assert states["unknown"] <= THREADS
+    assert sum(states.values()) == people
