@@ -19,7 +19,11 @@ from events_service.outbox import ROWS
 _HEARD = sa.and_(
     ROWS.c.attendee_id == col(Attendee.id),
     sa.or_(ROWS.c.step_id.is_not(None), ROWS.c.purpose == "update"),
-    sa.or_(ROWS.c.state.in_(TOLD), sa.and_(ROWS.c.state == "sending", ROWS.c.in_data_at.is_not(None))),
+    sa.or_(
+        ROWS.c.state.in_(TOLD),
+        sa.and_(ROWS.c.state == "sending", ROWS.c.in_data_at.is_not(None)),
+        ROWS.c.doubted_at.is_not(None),
+    ),
 )
 """Of a delivery and an attendee: whether it told them of the event, or may have."""
 

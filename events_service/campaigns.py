@@ -154,14 +154,18 @@ def hold(session: Session, event: Event, now: datetime) -> int:
 
 
 def release(session: Session, event: Event, now: datetime) -> int:
-    """Take an organiser's hold away. What came late meanwhile follows its step's policy. Returns how many go on."""
+    """Take an organiser's hold away, and a restore's. What came late meanwhile follows its step's policy.
+
+    Returns how many go on.
+    """
     campaign = find(session, event)
-    if campaign.held_at is None:
+    doubtful = len(holds.settle_in_doubt(session, False, now, ROWS.c.event_id == event.id))
+    if campaign.held_at is None and not doubtful:
         raise ConflictError(f"the campaign of {event.slug} is not held by an organiser")
     campaign.held_at = None
     session.add(campaign)
     session.flush()
-    return settle_holds(session, gates(session, now), now)[1]
+    return doubtful + settle_holds(session, gates(session, now), now)[1]
 
 
 def answer(session: Session, event: Event, step_key: str, word: str, now: datetime) -> int:

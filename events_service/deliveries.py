@@ -8,9 +8,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
-from events_service import outbox
+from events_service import holds, outbox
 from events_service.db.tables import CampaignStep, Delivery, Event, Person
-from events_service.domain.delivery import STATES
+from events_service.domain.delivery import HELD_IN_DOUBT, STATES
 from events_service.errors import ConflictError, NotFoundError, UsageError
 
 FAILED, UNKNOWN = "failed", "unknown"
@@ -67,14 +67,36 @@ def retry_failed(session: Session, event: Event, now: datetime) -> list[dict[str
 
 
 def settle(session: Session, id: int, word: str, now: datetime) -> dict[str, Any]:
-    """An organiser's word on an unknown delivery: `arrived`, or `lost`, which sends it again. ConflictError else."""
-    if word not in ("arrived", "lost"):
-        raise UsageError(f"{word!r} settles nothing; say arrived or lost")
+    """An organiser's word on a delivery that is unknown, or in doubt after a restore; ConflictError for any other.
+
+    The word is `arrived`, or `lost`, which sends it again.
+    """
+    arrived = _word(word)
     shown = show(session, id)
-    if not outbox.settle_by_hand(session, id, word == "arrived", now):
+    settled = outbox.settle_by_hand(session, id, arrived, now)
+    if not settled and not holds.settle_in_doubt(session, arrived, now, outbox.ROWS.c.id == id):
         raise ConflictError(f"delivery {id} is {shown['state']}; only an unknown one is settled by hand")
     session.expire_all()
     return show(session, id)
+
+
+def settle_event(session: Session, event: Event, word: str, now: datetime) -> list[dict[str, Any]]:
+    """The same word on all of an event that are unknown or in doubt: as `listing` gives them, by due time."""
+    arrived, mine = _word(word), col(Delivery.event_id) == event.id
+    doubtful = sa.or_(col(Delivery.state) == UNKNOWN, col(Delivery.hold_reason) == HELD_IN_DOUBT)
+    ids = list(session.exec(select(Delivery.id).where(mine, doubtful)))
+    for id in ids:
+        outbox.settle_by_hand(session, id or 0, arrived, now)
+    holds.settle_in_doubt(session, arrived, now, outbox.ROWS.c.event_id == event.id)
+    session.expire_all()
+    settled, rows = set(ids), session.execute(_query().where(mine).order_by(col(Delivery.due_at), col(Delivery.id)))
+    return [_as_json(*row) for row in rows if row[0].id in settled]
+
+
+def _word(word: str) -> bool:
+    if word not in ("arrived", "lost"):
+        raise UsageError(f"{word!r} settles nothing; say arrived or lost")
+    return word == "arrived"
 
 
 def _query() -> sa.Select[Any]:

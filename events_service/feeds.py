@@ -157,6 +157,16 @@ def rebuild_stale(database: Database, now: datetime) -> int:
     return changed
 
 
+def renew(session: Session, now: datetime) -> int:
+    """After a restore: give all contents a new revision and date, and mark them as stale. Returns how many.
+
+    Whoever had a later revision would be told "not modified since" for ever.
+    """
+    session.flush()
+    newer = sa.update(FeedContent).values(revision=col(FeedContent.revision) + 1, changed_at=now, stale_at=now)
+    return session.connection().execute(newer).rowcount
+
+
 def flush_last_used(session: Session, seen: Collection[int], now: datetime) -> None:
     """Write when these feeds were last asked for: up to a tick later than they were, which is near enough."""
     if seen:

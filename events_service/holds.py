@@ -1,4 +1,4 @@
-"""Holding deliveries and letting them go: gates, an organiser's hold, steps that ask when late, and those in wait."""
+"""Holding deliveries and letting them go: gates, an organiser's hold, late steps, those in wait, and those in doubt."""
 
 from __future__ import annotations
 
@@ -7,7 +7,14 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlmodel import Session, SQLModel
 
-from events_service.domain.delivery import HELD_BY_ORGANISER, HELD_BY_REVIEW, HELD_FOR_REPLY, HELD_LATE
+from events_service.domain.delivery import (
+    HELD_BY_ORGANISER,
+    HELD_BY_REVIEW,
+    HELD_FOR_REPLY,
+    HELD_IN_DOUBT,
+    HELD_LATE,
+    UNSENT,
+)
 from events_service.outbox import ROWS
 from events_service.verdict import Gates, unwanted
 
@@ -52,6 +59,46 @@ def release(session: Session, gates: Gates, now: datetime) -> int:
         )
         .rowcount
     )
+
+
+def hold_in_doubt(session: Session, until: datetime, now: datetime) -> int:
+    """After a restore: hold what may have gone by `until`, whatever held it before. Returns how many are unknown now.
+
+    What was in DATA is unknown, since when it was. What a worker claimed after `until` is its own affair. Only an
+    organiser's word lets go of these, and what else stands against them is then looked at anew.
+    """
+    claimed = sa.and_(ROWS.c.state == "sending", ROWS.c.changed_at <= until)
+    why = "a backup was restored that was made while it was being sent"
+    gone = sa.update(ROWS).where(claimed, ROWS.c.in_data_at.is_not(None))
+    unknown = gone.values(state="unknown", lease_until=None, last_error=why, doubted_at=now)
+    waiting = sa.and_(
+        ROWS.c.state.in_(UNSENT),
+        ROWS.c.next_at <= until,
+        ROWS.c.hold_reason.is_distinct_from(HELD_IN_DOUBT),
+        # What an organiser let go of since is not held once more for the same restore.
+        sa.or_(ROWS.c.doubted_at.is_(None), ROWS.c.doubted_at < until),
+    )
+    held = sa.update(ROWS).where(sa.or_(waiting, sa.and_(claimed, ROWS.c.in_data_at.is_(None))))
+    held = held.values(
+        state="held", hold_reason=HELD_IN_DOUBT, lease_token=None, lease_until=None, rung_at=None,
+        attempts=sa.case((ROWS.c.state == "sending", ROWS.c.attempts - 1), else_=ROWS.c.attempts),
+        doubted_at=now, changed_at=now,
+    )  # fmt: skip
+    connection = session.connection()
+    connection.execute(held)
+    return connection.execute(unknown).rowcount
+
+
+def settle_in_doubt(session: Session, arrived: bool, now: datetime, *where: sa.ColumnElement[bool]) -> list[int]:
+    """An organiser's word on what a restore left in doubt: it had gone, or it goes now. The ids of what it settled."""
+    values = {"state": "sent", "sent_at": now} if arrived else {"state": "pending", "rung_at": None}
+    settled = (
+        sa.update(ROWS)
+        .where(ROWS.c.state == "held", ROWS.c.hold_reason == HELD_IN_DOUBT, *where)
+        .values(**values, hold_reason=None, changed_at=now)
+        .returning(ROWS.c.id)
+    )
+    return sorted(session.connection().execute(settled).scalars())
 
 
 def _gated(gates: Gates) -> sa.Select[tuple[int]]:

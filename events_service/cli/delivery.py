@@ -87,12 +87,28 @@ def retry(
 
 
 @verb(app, "settle")
-def settle(run: Run, id: Number, word: Annotated[str, typer.Argument(metavar="arrived|lost")]) -> None:
-    """Say what became of a delivery that nobody could know of; a lost one is sent again."""
-    from events_service import deliveries
+def settle(
+    run: Run,
+    words: Annotated[
+        list[str], typer.Argument(metavar="[ID] arrived|lost", help="A delivery's number; or say --event.")
+    ],
+    event: Annotated[
+        str | None, typer.Option("--event", metavar="REF", help="All of this event that are in doubt.")
+    ] = None,
+) -> None:
+    """Say what became of a delivery that nobody can know of; a lost one is sent again."""
+    from events_service import deliveries, event_rows
 
+    *numbers, word = words
+    if len(numbers) != (event is None) or not all(one.isdecimal() and len(one) < 19 for one in numbers):
+        raise UsageError("say `delivery settle ID arrived|lost`, or `delivery settle --event REF arrived|lost`")
+    if event is not None:
+        with run.write() as session:
+            documents = deliveries.settle_event(session, event_rows.find(session, event), word, run.now)
+        _show_all(run, documents)
+        return
     with run.write() as session:
-        document = deliveries.settle(session, id, word, run.now)
+        document = deliveries.settle(session, int(numbers[0]), word, run.now)
     _show(run, document)
 
 

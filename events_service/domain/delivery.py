@@ -24,7 +24,7 @@ STATES = (
 )
 
 LEAVES_BY: dict[str, frozenset[str]] = {
-    "held": frozenset({"pending", "cancelled", "expired"}),
+    "held": frozenset({"pending", "sent", "cancelled", "expired"}),
     "pending": frozenset({"held", "sending", "cancelled", "expired"}),
     "sending": frozenset({"pending", "held", "sent", "failed", "unknown", "suppressed", "cancelled", "expired"}),
     "sent": frozenset({"bounced"}),
@@ -47,7 +47,11 @@ HELD_BY_REVIEW = "review overdue"
 HELD_BY_ORGANISER = "organiser"
 HELD_LATE = "late: ask"
 HELD_FOR_REPLY = "waits for an acceptance"
+HELD_IN_DOUBT = "restored: may have gone"
 """Why a delivery is held, as `hold_reason` keeps it."""
+
+CONFIRMATION = "confirmation"
+"""The purpose of a message that says what somebody's reply is on record as."""
 
 _LONGEST_WAIT = timedelta(hours=6)
 

@@ -85,7 +85,8 @@ class Delivery(SQLModel, table=True):
     asked; at `expires_at` it is of no use any more. `rung_at` is when a worker was last told of it. `lease_until` and
     `in_data_at` are by the database's clock, everything else by now. `mandatory` passes gates, holds and unsubscribes:
     people must not travel to an event that is not there. What somebody waits for has `priority` 0, all else 1: the
-    lower goes first. `sequence` is the event's SEQUENCE that the content speaks of.
+    lower goes first. `sequence` is the event's SEQUENCE that the content speaks of. `doubted_at` is when a restore left
+    it open whether the message had gone before.
     """
 
     __tablename__ = "delivery"
@@ -130,6 +131,7 @@ class Delivery(SQLModel, table=True):
     fields: dict[str, Any] = json_object()
     message_id: str | None = Field(default=None, unique=True)
     sent_at: datetime | None = maybe_instant()
+    doubted_at: datetime | None = maybe_instant()
     last_code: int | None = None
     last_error: str | None = Field(default=None, sa_type=sa.Text)
     created_at: datetime = instant()
