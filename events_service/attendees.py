@@ -8,14 +8,14 @@ attendee's own that arrives later wins over it, unless it is older than the own 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
-from events_service import campaigns, event_rows, feeds
+from events_service import campaigns, confirmations, event_rows, feeds
 from events_service.db.tables import Attendee, AttendeeReply, Event, Institution, Person
 from events_service.domain.cadence import ROLES
 from events_service.errors import ConflictError, InputError, NotFoundError
@@ -29,10 +29,14 @@ EARLIEST_CHECK_IN = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What became of a reply: whether it changed what stands, and why or why not, in one clause."""
+    """What became of a reply: whether it changed what stands, and why or why not, in one clause.
+
+    `waited_for` are the ids of deliveries that whoever replied waits for: its confirmation.
+    """
 
     applied: bool
     why: str
+    waited_for: tuple[int, ...] = ()
 
 
 def add(session: Session, event: Event, person: Person, role: str | None, now: datetime) -> Attendee:
@@ -189,6 +193,7 @@ def set_reply(
     if changed:
         campaigns.reply_changed(session, attendee, now)
         feeds.touch_person(session, attendee.person_id, now)
+        applied = replace(applied, waited_for=confirmations.reply_changed(session, event, attendee, via, now))
     return applied
 
 

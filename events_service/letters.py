@@ -31,7 +31,7 @@ from events_service.db.tables import (
     MessageContent,
     Person,
 )
-from events_service.domain.delivery import delivery_key, message_id
+from events_service.domain.delivery import CONFIRMATION, delivery_key, message_id
 from events_service.feed_contents import calendar_event
 from events_service.letter_subjects import subject_of
 from events_service.mail.compose import Form, Letter
@@ -96,16 +96,17 @@ class Letters:
         for row in rows:
             event, person = found.events[row.event_id or 0], found.people[row.person_id or 0]
             step = found.steps.get(row.step_id or 0)
+            # What has moved, everybody is asked again (RFC 5546 3.2.2.1); a reminder keeps the "maybe" that it had.
+            told = step or row.purpose == CONFIRMATION
+            reply = found.replies.get(row.attendee_id or 0, "") if told else ""
             if row.content_id is None:
-                row.content_id = self._content(session, row, event, step, person, now)
+                row.content_id = self._content(session, row, event, step, person, reply, now)
                 row.fields = self._fields(event, person)
                 row.sequence = event.sequence
             if row.message_id is None:
                 row.message_id = message_id(row.key, self._settings.secret, self._settings.resolved_mail_domain)
             session.add(row)
             form, calendar = form_of(session.get_one(MessageContent, row.content_id))
-            # What has moved, everybody is asked again (RFC 5546 3.2.2.1); a reminder keeps the "maybe" that it had.
-            reply = found.replies.get(row.attendee_id or 0, "") if step else ""
             wave = (step.wave if step else None) or ""
             drafts.append(Draft(row, person.email, wave, event.slug, form, calendar, _partstat(reply)))
         session.flush()
@@ -151,8 +152,9 @@ class Letters:
             message_id=row.message_id or "",
             values={"greeting": f"Dear {name}," if name else "Hello,", "name": name or draft.email, **urls},
             reply_to=reply_to,
-            unsubscribe_url=urls["unsubscribe_url"],
-            list_id=f"<{draft.event_slug}.{settings.resolved_mail_domain}>",
+            # The answer to what somebody did themselves is no mail of a list, and no unsubscribe stops it.
+            unsubscribe_url="" if row.purpose == CONFIRMATION else urls["unsubscribe_url"],
+            list_id="" if row.purpose == CONFIRMATION else f"<{draft.event_slug}.{settings.resolved_mail_domain}>",
             calendar=calendar,
             method=draft.calendar.method if draft.calendar else "",
         )
@@ -190,18 +192,30 @@ class Letters:
         event: Event,
         step: CampaignStep | None,
         person: Person,
+        reply: str,
         now: datetime,
     ) -> int:
         template = step.template if step else row.purpose
+        reply = reply if row.purpose == CONFIRMATION else ""
         language = self._renderer.language(template, person.locale)
         version = self._renderer.version(template, language)
-        known = (template, version, language, person.timezone, event.id, event.changed_at, event.state, row.step_id)
+        known = (
+            template,
+            version,
+            language,
+            person.timezone,
+            event.id,
+            event.changed_at,
+            event.state,
+            row.step_id,
+            reply,
+        )
         content_id, digest = self._known.get(known, (0, ""))
         # The transaction that wrote it may have been undone, and its number may be another's by now.
         kept = session.get(MessageContent, content_id) if content_id else None
         if kept is not None and kept.digest == digest:
             return content_id
-        content = self.rendered(session, event, step, row.purpose, person, now)
+        content = self.rendered(session, event, step, row.purpose, person, now, reply)
         insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
         values = content.model_dump(exclude={"id"})
         session.connection().execute(insert(_CONTENTS).values(values).on_conflict_do_nothing())
@@ -213,19 +227,30 @@ class Letters:
         return content_id
 
     def rendered(
-        self, session: Session, event: Event, step: CampaignStep | None, purpose: str, person: Person, now: datetime
+        self,
+        session: Session,
+        event: Event,
+        step: CampaignStep | None,
+        purpose: str,
+        person: Person,
+        now: datetime,
+        reply: str = "",
     ) -> MessageContent:
-        """What a step (or, without one, a message of that purpose) says to people like `person`, with marks."""
+        """What a step (or, without one, a message of that purpose) says to people like `person`, with marks.
+
+        `reply` is what a confirmation confirms. Whoever declined gets no calendar: it would ask them again.
+        """
         template = step.template if step else purpose
         occasion = Occasion(
             sender=self._sender_name or self._sender,
             mandatory=step is None,
             days_after=step.offset_days if step else 0,
+            reply=reply,
         )
         subject = subject_of(session, event, purpose)
         said = self._renderer.render(template, subject, person.locale, person.timezone, occasion)
         method: Method | None = "CANCEL" if purpose == "cancellation" else "REQUEST"
-        if step and not step.calendar:
+        if (step and not step.calendar) or reply == "declined":
             method = None
         calendar = InvitationTemplate(calendar_event(event), method).head if method else None
         facts = json.dumps([asdict(said), method, (calendar or b"").decode()], sort_keys=True)

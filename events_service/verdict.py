@@ -13,7 +13,7 @@ from sqlmodel import Session, SQLModel
 
 from events_service.db import tables as _tables  # noqa: F401  (fills the metadata)
 from events_service.db.types import UTCDateTime
-from events_service.domain.delivery import HELD_BY_ORGANISER, HELD_BY_REVIEW, HELD_FOR_REPLY, HELD_LATE
+from events_service.domain.delivery import CONFIRMATION, HELD_BY_ORGANISER, HELD_BY_REVIEW, HELD_FOR_REPLY, HELD_LATE
 
 _TABLES = SQLModel.metadata.tables
 
@@ -65,7 +65,10 @@ def verdict(gated_programmes: tuple[str, ...]) -> sa.ScalarSelect[Any]:
         (sa.and_(row.c.person_id.is_(None), row.c.address.is_(None)), "cancelled:the person was erased"),
         (sa.and_(step.c.id.is_not(None), attendee.c.id.is_(None)), "cancelled:no longer on the event"),
         (sa.and_(event.c.state == "cancelled", row.c.purpose != "cancellation"), "cancelled:the event was cancelled"),
-        (sa.and_(row.c.purpose == "update", row.c.sequence < event.c.sequence), "cancelled:a later change replaced it"),
+        (
+            sa.and_(row.c.purpose.in_(("update", CONFIRMATION)), row.c.sequence < event.c.sequence),
+            "cancelled:a later change replaced it",
+        ),
         (suppressed, "suppressed:the address gets no mail"),
         (sa.and_(ours, person.c.unsubscribed_at.is_not(None)), "suppressed:unsubscribed"),
         (row.c.expires_at <= now, "expired:its time had passed"),

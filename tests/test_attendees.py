@@ -126,7 +126,8 @@ def test_find_says_how_to_add_whoever_is_not_there(sqlite_database: Database) ->
 def test_a_reply_is_applied_and_kept_with_its_way_and_note(database: Database) -> None:
     with database.write() as session:
         attendee = make_attendee(session, make_event(session))
-        assert link(session, attendee, "accepted", T, "two of us\r\n\x00\x1b[31m") == Applied(True, "now accepted")
+        said = link(session, attendee, "accepted", T, "two of us\r\n\x00\x1b[31m")
+        assert (said.applied, said.why) == (True, "now accepted")
     with database.read() as session:
         kept = session.get_one(Attendee, attendee.id)
         assert (kept.reply, kept.replied_at, kept.reply_via) == ("accepted", T, "link")

@@ -46,7 +46,8 @@ def database(emptied: Database) -> Database:
 
 
 def reply(session: Session, event: Event, email: str, word: str, now: datetime) -> None:
-    attendees.set_reply(session, attendees.find(session, event, email), word, via="link", note="", now=now)
+    """By calendar mail, so that no confirmation comes between the steps."""
+    attendees.set_reply(session, attendees.find(session, event, email), word, via="mail", note="", now=now)
 
 
 def moves(session: Session, event: Event, days: int, now: datetime) -> None:

@@ -43,7 +43,7 @@ def past(database: Database) -> Database:
         make_attendee(session, mission, "bob@example.org", reply="accepted", reply_note="bob's note")
         place = attendees.add(session, mission, zoe, "speaker", BEFORE)
         attendees.add(session, to_come, zoe, None, BEFORE)
-        attendees.set_reply(session, place, "accepted", via="link", note="I have a peanut-allergy", now=BEFORE)
+        attendees.set_reply(session, place, "accepted", via="mail", note="I have a peanut-allergy", now=BEFORE)
         attendees.check_in(session, place, STARTS)
         step = make_campaign(session, mission, {"after": "mission"})["after"]
         make_delivery(session, place, step, fields={"name": NAME}, last_error=f"450 <{EMAIL}> busy")

@@ -64,11 +64,15 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Occasion:
-    """What is said beside the event: who sends it, whether it must be told, and for a survey how many days after."""
+    """What is said beside the event: who sends it, whether it must be told, and for a survey how many days after.
+
+    `reply` is what a confirmation confirms: accepted, tentative or declined.
+    """
 
     sender: str
     mandatory: bool = False
     days_after: int = 0
+    reply: str = ""
 
 
 _SPAN = Span(datetime(2023, 10, 9, 7, tzinfo=UTC), datetime(2023, 10, 12, 15, tzinfo=UTC), "Europe/Berlin")
@@ -223,6 +227,7 @@ def values_of(subject: Subject, locale: str, timezone: str, occasion: Occasion) 
         "sender": one_line(occasion.sender),
         "mandatory": occasion.mandatory,
         "since": since(occasion.days_after, locale),
+        "reply": occasion.reply,
         "event": {
             "title": one_line(subject.title),
             "kind": subject.kind,

@@ -22,7 +22,7 @@ from events_service.errors import DatabaseError
 from events_service.web import api, event_pages, health, reply_pages, survey_pages, unsubscribe_pages
 from events_service.web.feeds import FeedRoute, LastUsed
 from events_service.web.guards import BodyCap, SecurityHeaders
-from events_service.web.site import BrokerReady, Site
+from events_service.web.site import BrokerReady, Ring, Site
 from events_service.web.templates import Pages
 
 log = structlog.get_logger(__name__)
@@ -36,14 +36,20 @@ _TEXT = {
 
 
 def create_app(
-    database: Database, settings: Settings, clock: Clock, broker_ready: BrokerReady = lambda: None
+    database: Database,
+    settings: Settings,
+    clock: Clock,
+    broker_ready: BrokerReady = lambda: None,
+    ring: Ring = lambda _deliveries: None,
 ) -> ASGIApp:
     """The whole site as one ASGI application. `broker_ready` raises one of our errors where the broker is not there.
+
+    `ring` is told of deliveries that somebody waits for, when they are committed; without it the next tick finds them.
 
     Its lifespan writes, every `tick_seconds` and at the end, which feeds were used: no request does.
     """
     pages = Pages(settings)
-    site = Site(database, settings, clock, pages, broker_ready)
+    site = Site(database, settings, clock, pages, broker_ready, ring)
     used = LastUsed()
     application = FastAPI(
         title="Events", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False,

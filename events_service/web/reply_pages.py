@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Response
@@ -37,21 +37,26 @@ def routes(site: Site) -> APIRouter:
 
     @router.post("/reply/{token}")
     def send(token: str, fields: Annotated[Mapping[str, str], Depends(posted)]) -> Response:
-        reply, note = fields.get("reply", ""), fields.get("note", "")
+        answer, waited_for = take(token, fields.get("reply", ""), fields.get("note", ""))
+        # After the commit: a worker that is faster would find nothing.
+        site.tell(waited_for)
+        return answer
+
+    def take(token: str, reply: str, note: str) -> tuple[Response, Sequence[int]]:
         with site.database.write() as session:
             attendee, person, event = _find(session, site, token)
             now = site.now()
             if attendees.closed(event, now):
-                return _closed(site, event, status=409)
+                return _closed(site, event, status=409), ()
             if reply not in _LABELS:
                 error = "Choose one of the three answers"
-                return _form(session, site, token, attendee, person, event, chosen="", note=note, error=error)
+                return _form(session, site, token, attendee, person, event, chosen="", note=note, error=error), ()
             try:
-                attendees.set_reply(session, attendee, reply, via="link", note=note, now=now)
+                applied = attendees.set_reply(session, attendee, reply, via="link", note=note, now=now)
             except ConflictError:
                 session.rollback()
-                return _closed(site, event, status=409)
-            return site.pages.page(
+                return _closed(site, event, status=409), ()
+            page = site.pages.page(
                 "replied",
                 heading=_THANKS[attendee.reply],
                 answered=_LABELS[attendee.reply],
@@ -59,6 +64,7 @@ def routes(site: Site) -> APIRouter:
                 event=view(event, (), now, person.timezone),
                 action=f"/reply/{token}",
             )
+            return page, applied.waited_for
 
     return router
 

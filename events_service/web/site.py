@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import structlog
 from fastapi import HTTPException, Request
 
 from events_service.clock import Clock
 from events_service.config import Settings
 from events_service.db.session import Database
+from events_service.errors import EventsError
 from events_service.reading.event_words import SLUG_LENGTH, SLUG_PATTERN
 from events_service.tokens import open_mail_token
 from events_service.web.templates import Pages
 
 BrokerReady = Callable[[], None]
 """Returns where the broker answers, and raises one of our errors where it does not."""
+
+Ring = Callable[[Sequence[int]], None]
+"""Tells a worker at once of deliveries that somebody waits for. Where nobody hears it, the next tick finds them."""
+
+log = structlog.get_logger(__name__)
 
 _SLUG = re.compile(SLUG_PATTERN)
 _MAX_FIELDS = 200
@@ -33,10 +40,20 @@ class Site:
     clock: Clock
     pages: Pages
     broker_ready: BrokerReady
+    ring: Ring
 
     def now(self) -> datetime:
         """Now: a request is an edge, so the clock is read here, once for each."""
         return self.clock()
+
+    def tell(self, deliveries: Sequence[int]) -> None:
+        """Ring for what was just committed. It never fails: the page is right whether or not a worker hears it."""
+        if not deliveries:
+            return
+        try:
+            self.ring(deliveries)
+        except EventsError as error:
+            log.warning("nobody could be told of a delivery; the next tick finds it", why=str(error))
 
     def open(self, purpose: str, token: str) -> tuple[int, str]:
         """The row's number that a token for `purpose` names, and what follows it; the plain 404 for anything else."""

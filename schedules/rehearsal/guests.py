@@ -72,7 +72,9 @@ class Guests:
         self.told = Told()
 
     def read(self, mail: Mail, now: datetime) -> list[Plan]:
-        """What the recipient of a mail will do about it."""
+        """What the recipient of a mail will do about it; nothing, where it confirms what they did themselves."""
+        if not mail.event:
+            return []
         guest = self._guests[mail.recipient]
         known = self._known.setdefault((guest.email, mail.event), _Known())
         kind = _kind(mail, known)

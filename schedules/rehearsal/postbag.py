@@ -62,7 +62,7 @@ class Mail:
 
     @property
     def event(self) -> str:
-        """The slug of the event that it is about, from its List-Id."""
+        """The slug of the event that it is about, from its List-Id; "" where no list sent it: a confirmation."""
         return self.headers.get("list-id", "").strip("<>").partition(".")[0]
 
     @property

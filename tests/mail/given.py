@@ -12,7 +12,7 @@ from events_service.mail.render import AgendaItem, Occasion, Span, Subject
 TEMPLATES = templates_dir() / "emails"
 MESSAGES = {
     "save-the-date": False, "invitation": False, "reminder": False, "joining": False, "thanks": False, "chase": False,
-    "outcomes": False, "update": True, "cancellation": True,
+    "outcomes": False, "update": True, "cancellation": True, "confirmation": True,
 }  # fmt: skip
 """The messages that ship, and whether they must be told whatever the recipient wants to hear."""
 
@@ -57,4 +57,4 @@ def munich(**changes: Any) -> Subject:
 
 def occasion(template: str) -> Occasion:
     """What goes with that message."""
-    return Occasion("Events desk", MESSAGES[template], 90)
+    return Occasion("Events desk", MESSAGES[template], 90, "accepted" if template == "confirmation" else "")

@@ -165,7 +165,7 @@ def test_without_json_people_read_tables(events: Command, tmp_path: Path) -> Non
     said = events("rehearse", "--people", 11, "--out", tmp_path / "out")
     assert said.code == 0
     for words in (
-        "Innovation Action Plan 2022-2025, rehearsed", "11 people, 18 events, 73 messages sent", "What was sent when",
+        "Innovation Action Plan 2022-2025, rehearsed", "11 people, 18 events, 77 messages sent", "What was sent when",
         "Who was invited, and who came", "What came of it, target by target", "What did not go to plan",
         f"{tmp_path / 'out'}/report.html",
     ):  # fmt: skip

@@ -46,6 +46,7 @@ EXPECTED: dict[tuple[str, str], Steps] = {
     (KAETHE, "hannover-2023-04"): {
         "save-the-date": "2023-02-02",  # -75
         "invitation": "2023-02-28",  # -49
+        "confirmation": "2023-02-28",  # six hours later, of the yes by link; a no by calendar needs none
         **ACCEPTED_BEFORE,  # declined is no answer to be reminded of either
         **DECLINED_AFTERWARDS,
     },
@@ -66,6 +67,7 @@ EXPECTED: dict[tuple[str, str], Steps] = {
     (SIGNE, "copenhagen-2023-09"): {
         "save-the-date": "2023-05-29",  # -98
         "invitation": "2023-07-03",  # -63
+        "confirmation": "2023-07-03",
         **ACCEPTED_BEFORE,
         "joining": "2023-08-28",  # -7
         "thanks": "2023-09-09",  # +2
@@ -81,6 +83,7 @@ EXPECTED: dict[tuple[str, str], Steps] = {
     (ADA, "munich-2023-10"): {
         "save-the-date": "2023-07-03",
         "invitation": "2023-08-07",
+        "confirmation": "2023-08-07",
         **ACCEPTED_BEFORE,
         "joining": "expired: its time had passed",
         "thanks": "2023-10-26",
@@ -163,6 +166,7 @@ EXPECTED: dict[tuple[str, str], Steps] = {
     (TOM, "preston-health-2024-06"): {
         "save-the-date": "expired: its time had passed",
         "invitation": "2024-05-01",
+        "confirmation": "2024-05-01",
         **ACCEPTED_BEFORE,
         "joining": "2024-06-18",
         "thanks": "2024-06-27",
@@ -187,7 +191,7 @@ EXPECTED: dict[tuple[str, str], Steps] = {
 
 TOTALS = {
     # Days in the table above.
-    "sent": 73,
+    "sent": 77,
     # chase-2 and three waves of Ada's, one wave of Tom's.
     "pending": 5,
     "bounced": 1,
@@ -240,7 +244,12 @@ def test_a_file_lies_in_the_maildir_for_each_message_that_went(result: Result) -
     found: dict[tuple[str, str], list[str]] = {}
     for content in (kept.get_bytes(key) for key in kept.iterkeys()):
         message = email.message_from_bytes(content, policy=default)
-        slug = message["List-Id"].strip("<>").partition(".")[0]
+        [(slug,)] = result.rows(
+            "SELECT e.slug FROM delivery d JOIN event e ON e.id = d.event_id WHERE d.message_id = ?",
+            message["Message-ID"],
+        )
+        # A confirmation is no mail of a list.
+        assert message["List-Id"] in (None, f"<{slug}.lancashire.example.org>")
         address = message["To"].addresses[0].addr_spec
         found.setdefault((address, slug), []).append(message["Date"].datetime.date().isoformat())
     sent = {

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
 from sqlmodel import select
 
-from events_service.db.tables import Attendee, AttendeeReply, Event, Person
+from events_service.db.tables import Attendee, AttendeeReply, Delivery, Event, Person
+from events_service.errors import BrokerError
+from events_service.web.app import create_app
 from tests.attendance import ENDS
-from tests.web.conftest import NOW, Site
+from tests.web.conftest import NOW, Client, Site
 
 
 def test_the_page_shows_the_event_and_asks(site: Site) -> None:
@@ -135,3 +138,31 @@ def test_an_erased_persons_link_is_a_404(site: Site) -> None:
         session.exec(select(Attendee)).one().person_id = None
     assert site.client.get(site.reply).status_code == 404
     assert site.client.get(site.survey).status_code == 404
+
+
+def test_a_worker_is_told_of_the_confirmation_once_it_is_committed(site: Site) -> None:
+    told: list[int] = []
+
+    def ring(deliveries: Sequence[int]) -> None:
+        # What is not committed yet could not be read here.
+        with site.database.read() as session:
+            told.extend(session.get_one(Delivery, id).id or 0 for id in deliveries)
+
+    client = Client(create_app(site.database, site.settings, site.clock, ring=ring))
+    assert client.post(site.reply, data={"reply": "accepted"}).status_code == 200
+    assert client.post(site.reply, data={"reply": "accepted"}).status_code == 200
+    assert client.post(site.reply, data={"reply": "perhaps"}).status_code == 422
+    with site.database.read() as session:
+        written = session.exec(select(Delivery.id).where(Delivery.purpose == "confirmation")).all()
+    assert (len(written), told) == (1, list(written))
+
+
+def test_the_page_answers_where_no_worker_can_be_told(site: Site) -> None:
+    def away(deliveries: Sequence[int]) -> None:
+        raise BrokerError("the broker takes no message")
+
+    client = Client(create_app(site.database, site.settings, site.clock, ring=away))
+    assert client.post(site.reply, data={"reply": "accepted"}).status_code == 200
+    assert site.attendee().reply == "accepted"
+    with site.database.read() as session:
+        assert session.exec(select(Delivery.state)).all() == ["pending"]

@@ -1,0 +1,68 @@
+"""Confirmations: whoever replied by link is told by mail what we have them down for.
+
+They are written in the reply's own transaction, one for each reply that changed something, and go before campaigns. An
+unsubscribe from campaigns does not stop them, as they answer what the person has just done; a dead address does.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+from sqlmodel import Session, col
+
+from events_service import outbox
+from events_service.db.tables import Attendee, AttendeeReply, Event
+from events_service.domain.delivery import CONFIRMATION, UNSENT, delivery_key
+from events_service.event_rows import id_of
+from events_service.outbox import ROWS
+
+LIFE = timedelta(days=1)
+"""A confirmation that comes later than this would puzzle more than it helps."""
+
+
+def reply_changed(session: Session, event: Event, attendee: Attendee, via: str, now: datetime) -> tuple[int, ...]:
+    """Drop what would still confirm an older reply, and write a confirmation of this one if it came by link.
+
+    Returns the ids of deliveries that somebody waits for now. The reply is on record already, under a lock on its
+    attendee: its number among those that were applied is the revision in the key.
+    """
+    session.connection().execute(
+        sa.update(ROWS)
+        .where(ROWS.c.attendee_id == attendee.id, ROWS.c.purpose == CONFIRMATION, ROWS.c.state.in_(UNSENT))
+        .values(state="cancelled", hold_reason=None, last_error="a later reply replaced it", changed_at=now)
+    )
+    if via != "link" or attendee.person_id is None:
+        return ()
+    applied = sa.select(sa.func.count()).where(
+        col(AttendeeReply.attendee_id) == attendee.id, col(AttendeeReply.applied)
+    )
+    number = session.connection().execute(applied).scalar_one()
+    key = delivery_key(CONFIRMATION, id_of(event), "-", attendee.person_id, number)
+    outbox.post(
+        session,
+        [
+            {
+                "key": key,
+                "purpose": CONFIRMATION,
+                "event_id": event.id,
+                "step": CONFIRMATION,
+                "attendee_id": attendee.id,
+                "person_id": attendee.person_id,
+                "mandatory": True,
+                "priority": 0,
+                "state": "pending",
+                "sequence": event.sequence,
+                "due_at": now,
+                "next_at": now,
+                "expires_at": min(now + LIFE, event.ends),
+                "unknown_policy": "resend",
+                "fields": {},
+                "attempts": 0,
+                "created_at": now,
+                "changed_at": now,
+            }
+        ],
+    )
+    written = sa.select(ROWS.c.id).where(ROWS.c.key == key)
+    return tuple(session.connection().execute(written).scalars())
