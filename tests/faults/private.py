@@ -31,6 +31,8 @@ _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)
 # Below the ports that the system gives to whoever connects, so that none is taken while its server is down.
 _PORTS = range(15_000, 32_000)
+_STARTS_WITHIN = 100.0
+"""Seconds. RabbitMQ wants five of a processor's, and may have to share it with many."""
 
 
 class PrivateServer:
@@ -71,19 +73,28 @@ class PrivateServer:
                 start_new_session=True,
                 preexec_fn=_end_with_parent,  # noqa: PLW1509  (it takes no lock)
             )
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            try:
-                return self.answers()
-            except Exception as error:  # noqa: BLE001  (each client has errors of its own)
-                assert self.process.poll() is None, f"{self.name} ended at its start: {self.said}"
-                assert time.monotonic() < deadline, f"{self.name} does not answer ({error}): {self.said}"
+        deadline = time.monotonic() + _STARTS_WITHIN
+        while (why := self._silent()) and self.process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.05)
+        assert not why, f"{self.name} does not answer ({why}): {self.said}"
 
     def ensure(self) -> None:
-        """Start it unless it runs."""
-        if self.process is None or self.process.poll() is not None:
-            self.start()
+        """See that it answers: it may be on its way back, or down, or on its way there."""
+        deadline = time.monotonic() + _STARTS_WITHIN
+        while self.process is not None and self.process.poll() is None and time.monotonic() < deadline:
+            if not self._silent():
+                return
+            time.sleep(0.05)
+        self.kill()
+        self.start()
+
+    def _silent(self) -> str:
+        """Why it does not answer; empty if it does."""
+        try:
+            self.answers()
+        except Exception as error:  # noqa: BLE001  (each client has errors of its own)
+            return f"{type(error).__name__}: {error}"
+        return ""
 
     def send(self, number: int) -> None:
         """Send its first process a signal."""

@@ -1,0 +1,128 @@
+"""Brokers that are emptied, killed, stopped, or were never there: the ledger is the truth, and they are a doorbell."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from events_service import doorbell
+from events_service.db.session import Database
+from events_service.postroom import Tally
+from tests.crowds import counts, crowd
+from tests.faults.desk import Desk
+from tests.faults.private import PrivateRabbit, PrivateRedis
+from tests.faults.promises import finish, kept
+from tests.processes import Live, live
+from workers.actors import declare
+from workers.broker import make_broker
+
+QUICK = {"tick_seconds": 0.2, "ring_again_seconds": 2, "lease_seconds": 10}
+THREADS = 2
+
+
+def settings_of(database: Database, broker_url: str, desk: Desk, **more: object) -> dict[str, object]:
+    url = database.url.render_as_string(hide_password=False)
+    return QUICK | {"database_url": url, "broker_url": broker_url, "smtp_url": desk.url} | more
+
+
+def all_sent(database: Database, people: int, *processes: Live) -> None:
+    """Wait for it, and end them all as they are ended live."""
+    processes[0].wait_for(lambda: counts(database) == {"sent": people}, "all of it")
+    for process in processes:
+        assert process.stop() == 0
+        assert "Traceback" not in process.said
+
+
+def test_redis_emptied_with_a_thousand_queued(
+    postgres_database: Database, own_redis: PrivateRedis, desk: Desk, tmp_path: Path, full: bool
+) -> None:
+    people = 1000 if full else 200
+    crowd(postgres_database, people)
+    settings = settings_of(postgres_database, own_redis.url, desk, chunk_size=1)
+    with (
+        live(tmp_path, "scheduler", **settings | {"ring_again_seconds": 3600}) as scheduler,
+        own_redis.client() as redis,
+    ):
+        scheduler.wait_for(lambda: redis.llen("events:deliver") == people, "a message for each")
+        redis.flushall()
+        assert scheduler.stop() == 0
+    with (
+        live(tmp_path, "worker", "--threads", THREADS, **settings) as worker,
+        live(tmp_path, "scheduler", **settings) as scheduler,
+    ):
+        all_sent(postgres_database, people, worker, scheduler)
+    assert kept(postgres_database, desk) == {"sent": people}
+
+
+def test_redis_killed_in_the_middle(
+    postgres_database: Database, own_redis: PrivateRedis, desk: Desk, tmp_path: Path, full: bool
+) -> None:
+    people = 1000 if full else 200
+    crowd(postgres_database, people)
+    settings = settings_of(postgres_database, own_redis.url, desk, chunk_size=10)
+    desk.seconds = 0.01
+    with (
+        live(tmp_path, "worker", "--threads", THREADS, **settings) as worker,
+        live(tmp_path, "scheduler", **settings) as scheduler,
+    ):
+        worker.wait_for(lambda: desk.count > people // 4, "a quarter of it")
+        own_redis.kill()
+        # A tick that cannot ring says so, and goes on: it sweeps, and rings when it can.
+        scheduler.wait_for_line("tick failed")
+        own_redis.start()
+        all_sent(postgres_database, people, worker, scheduler)
+    assert kept(postgres_database, desk) == {"sent": people}
+
+
+@pytest.mark.timeout(300)
+def test_rabbitmq_stopped_and_started_and_its_queue_deleted(
+    postgres_database: Database, own_rabbit: PrivateRabbit, desk: Desk, tmp_path: Path, full: bool
+) -> None:
+    people = 1000 if full else 300
+    crowd(postgres_database, people)
+    settings = settings_of(postgres_database, own_rabbit.url, desk, chunk_size=10)
+    desk.seconds = 0.01
+    with (
+        live(tmp_path, "worker", "--threads", THREADS, **settings) as worker,
+        live(tmp_path, "scheduler", **settings) as scheduler,
+    ):
+        worker.wait_for(lambda: desk.count > people // 5, "a fifth of it")
+        own_rabbit.delete_queues()
+        worker.wait_for(lambda: desk.count > 2 * people // 5, "two fifths of it")
+        desk.hold()
+        own_rabbit.stop()
+        scheduler.wait_for_line("tick failed")
+        desk.release()
+        own_rabbit.start()
+        all_sent(postgres_database, people, worker, scheduler)
+    assert kept(postgres_database, desk) == {"sent": people}
+
+
+def test_every_doorbell_five_times(
+    postgres_database: Database, own_redis: PrivateRedis, desk: Desk, tmp_path: Path, full: bool
+) -> None:
+    people = 1000 if full else 200
+    crowd(postgres_database, people)
+    settings = settings_of(postgres_database, own_redis.url, desk)
+    broker = make_broker(own_redis.url)
+    ring = declare(broker, lambda ids: Tally())
+    with postgres_database.write() as session:
+        ids = doorbell.ring_due(session, datetime.now(UTC), limit=people, again_after=None)
+    for _ in range(5):
+        for start in range(0, people, 10):
+            ring(ids[start : start + 10])
+    broker.close()
+    with live(tmp_path, "worker", "--threads", 4, **settings) as worker, own_redis.client() as redis:
+        worker.wait_for(lambda: redis.llen("events:deliver") == 0, "the end of the queue")
+        all_sent(postgres_database, people, worker)
+    assert kept(postgres_database, desk) == {"sent": people}
+
+
+def test_no_broker_at_all(postgres_database: Database, desk: Desk, tmp_path: Path, full: bool) -> None:
+    """`events work` needs none. What a worker and a scheduler say to that: tests/workers/test_process.py."""
+    people = 1000 if full else 100
+    crowd(postgres_database, people)
+    finish(postgres_database, tmp_path, settings_of(postgres_database, "amqp://guest:guest@127.0.0.1:1", desk))
+    assert kept(postgres_database, desk) == {"sent": people}
