@@ -1,22 +1,29 @@
-"""The ledger's own speed: how fast due rows are found and rung for."""
+"""The ledger's own speed: how fast due rows are found and rung for, and what years of rows in it cost a campaign."""
 
 from __future__ import annotations
 
 import os
 import statistics
 import time
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from events_service import doorbell
 from events_service.db.schema import open_database
 from events_service.db.session import Database
+from tests import services
+from tests.bench import history, running
 from tests.bench.harness import Figure, bench, progress
+from tests.bench.mission import invitations, invite_again
+from tests.bench.postfix import Sink, sink
+from tests.bench.running import LETTERS, settings_for
 from tests.crowds import crowd
-from tests.services import postgres_database
 
 DUE = 20_000
 ROUNDS = 5
+FEW, MANY = 10_000, 1_000_000
+TURNS = 3
 
 
 @bench("ring-due", unit="rows/s")
@@ -24,7 +31,7 @@ def ring_due(folder: Path) -> Figure:
     """Find 20,000 due rows and note on each that a worker was told, to the commit; no yardstick."""
     value = statistics.median(_ring(f"sqlite:///{folder / 'events.db'}"))
     if os.environ.get("EVENTS_TEST_POSTGRES_URL"):
-        with postgres_database() as url:
+        with services.postgres_database() as url:
             progress(f"ring-due: on PostgreSQL {statistics.median(_ring(url)):,.0f} rows/s")
     return Figure(value)
 
@@ -46,3 +53,41 @@ def _rung(database: Database, now: datetime) -> float:
     if len(ids) != DUE:
         raise RuntimeError(f"{len(ids)} rows were due, not {DUE}")
     return DUE / taken
+
+
+@bench("ledger-million", unit="messages/s")
+def ledger_million(folder: Path) -> Figure:
+    """The rate of a campaign with 1,000,000 rows in the ledger; its yardstick is the rate with 10,000.
+
+    On SQLite and on PostgreSQL, in one process, by turns; the figure is that of the database that loses more of it.
+    Nine tenths of the rows are settled, a tenth waits for its day.
+    """
+    kinds = ["SQLite", *(["PostgreSQL"] if os.environ.get("EVENTS_TEST_POSTGRES_URL") else [])]
+    with sink(folder) as to:
+        figures = [_beside(folder / kind, to, kind) for kind in kinds]
+    return min(figures, key=lambda figure: figure.ratio or 0)
+
+
+def _beside(folder: Path, to: Sink, kind: str) -> Figure:
+    rates: dict[int, list[float]] = {FEW: [], MANY: []}
+    with ExitStack() as stack:
+        databases = {}
+        for rows in rates:
+            (folder / str(rows)).mkdir(parents=True)
+            url = f"sqlite:///{folder / str(rows) / 'events.db'}"
+            if kind == "PostgreSQL":
+                url = stack.enter_context(services.postgres_database())
+            databases[rows] = database = open_database(url)
+            stack.callback(database.dispose)
+            invitations(database, min(LETTERS, 4000))
+            history.fill(database, rows)
+        for turn in range(TURNS):
+            for rows, database in databases.items():
+                if turn:
+                    invite_again(database, f"munich-{turn}")
+                settings = settings_for(folder / str(rows), to.url)
+                rates[rows].append(running.sent_here(settings, database, to, min(LETTERS, 4000)))
+                progress(f"ledger-million: {kind}, {rows:,} rows: {rates[rows][-1]:,.0f} messages/s")
+    few, many = (statistics.median(rates[rows]) for rows in (FEW, MANY))
+    progress(f"ledger-million: {kind}: {many / few:.2f}")
+    return Figure(many, few, many / few)

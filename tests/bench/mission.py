@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from sqlmodel import select
+import sqlalchemy as sa
+from sqlmodel import Session, col, select
 
+from events_service import campaigns
 from events_service.db.session import Database
-from events_service.db.tables import Event, EventSession
-from tests.crowds import crowd
+from events_service.db.tables import Attendee, Event, EventSession, Person
+from events_service.domain.cadence import load_cadence
+from tests.attendance import make_event
+from tests.crowds import ONE, crowd
 
 SUMMARY = """\
 Four days in Munich with universities, companies and public bodies that work on cyber resilience, for people from \
@@ -40,25 +44,57 @@ def invitations(database: Database, size: int, now: datetime | None = None) -> N
     now = now or datetime.now(UTC)
     crowd(database, size, now)
     with database.write() as session:
-        event = session.exec(select(Event)).one()
-        event.summary, event.url = SUMMARY, "https://events.example.org/missions/munich"
-        event.venue, event.city = "Universität der Bundeswehr", "Munich"
-        event.organiser_name, event.organiser_email = "Events desk", "events@example.org"
-        midnight = event.starts.replace(hour=0, minute=0, second=0, microsecond=0)
-        for position, (title, kind, hours, venue) in enumerate(SESSIONS):
-            starts = midnight + timedelta(hours=hours)
-            session.add(
-                EventSession(
-                    event_id=event.id or 0,
-                    position=position,
-                    uid=f"munich-{position}@events.example.org",
-                    title=title,
-                    starts=starts,
-                    ends=starts + timedelta(hours=2),
-                    timezone=event.timezone,
-                    kind=kind,
-                    venue=venue,
-                    city=event.city,
-                    country=event.country,
-                )
+        _describe(session, session.exec(select(Event)).one())
+
+
+def invite_again(database: Database, slug: str) -> int:
+    """The same people, invited to one more mission like it. Returns how many."""
+    now = datetime.now(UTC)
+    with database.write() as session:
+        event = make_event(
+            session,
+            slug,
+            starts=now + timedelta(days=50),
+            ends=now + timedelta(days=52),
+            created_at=now,
+            changed_at=now,
+        )
+        _describe(session, event)
+        people = session.exec(select(Person.id).where(col(Person.email).like("p%"))).all()
+        places = [
+            {
+                "event_id": event.id,
+                "person_id": id,
+                "role": "delegate",
+                "reply": "none",
+                "reply_note": "",
+                "added_at": now,
+            }
+            for id in people
+        ]  # fmt: skip
+        session.execute(sa.insert(Attendee), places)
+        return campaigns.start(session, event, load_cadence(ONE, "one.toml"), now)
+
+
+def _describe(session: Session, event: Event) -> None:
+    event.summary, event.url = SUMMARY, "https://events.example.org/missions/munich"
+    event.venue, event.city = "Universität der Bundeswehr", "Munich"
+    event.organiser_name, event.organiser_email = "Events desk", "events@example.org"
+    midnight = event.starts.replace(hour=0, minute=0, second=0, microsecond=0)
+    for position, (title, kind, hours, venue) in enumerate(SESSIONS):
+        starts = midnight + timedelta(hours=hours)
+        session.add(
+            EventSession(
+                event_id=event.id or 0,
+                position=position,
+                uid=f"{event.slug}-{position}@events.example.org",
+                title=title,
+                starts=starts,
+                ends=starts + timedelta(hours=2),
+                timezone=event.timezone,
+                kind=kind,
+                venue=venue,
+                city=event.city,
+                country=event.country,
             )
+        )

@@ -43,18 +43,23 @@ def here(folder: Path, to: Sink, letters: int) -> float:
     """Messages a second of a campaign on SQLite in this process, from due rows to the sink."""
     folder.mkdir(exist_ok=True)
     settings = settings_for(folder, to.url)
-    configure_logs(settings, logging.WARNING)
     database = open_database(settings.resolved_database_url)
-    before = to.messages
     try:
         invitations(database, letters)
-        began = time.perf_counter()
-        tally = work(settings, database, None, until_idle=True)
-        taken = time.perf_counter() - began
-        if counts(database) != {"sent": letters} or to.messages - before != letters:
-            raise RuntimeError(f"not everything was sent: {tally}; the sink has {to.messages - before}")
+        return sent_here(settings, database, to, letters)
     finally:
         database.dispose()
+
+
+def sent_here(settings: Settings, database: Database, to: Sink, letters: int) -> float:
+    """Messages a second of the campaign that is due in a database, by the broker in this process."""
+    configure_logs(settings, logging.WARNING)
+    before = to.messages
+    began = time.perf_counter()
+    tally = work(settings, database, None, until_idle=True)
+    taken = time.perf_counter() - began
+    if tally["sent"] != letters or to.messages - before != letters:
+        raise RuntimeError(f"not everything was sent: {tally}; the sink has {to.messages - before}")
     return letters / taken
 
 
