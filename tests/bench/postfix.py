@@ -34,6 +34,8 @@ class Sink:
 
     port: int
     _counter: Path
+    kept: Path
+    """Where it writes what it takes, if it was asked to: a line `X-Rcpt-Args: <address>`, then the message."""
 
     @property
     def url(self) -> str:
@@ -51,23 +53,31 @@ class Sink:
 
 
 @contextmanager
-def sink(folder: Path) -> Iterator[Sink]:
-    """A smtp-sink on a free port of loopback, for as long as it is wanted; Unavailable where there is none."""
+def sink(folder: Path, *, keep: bool = False) -> Iterator[Sink]:
+    """A smtp-sink on a free port of loopback, for as long as it is wanted; Unavailable where there is none.
+
+    With `keep` it writes every message to one file.
+    """
     programs = _programs()
     port = free_port()
     counter = folder / f"sink-{port}.log"
+    kept = folder / f"sink-{port}" / "mail"
+    if keep:
+        kept.parent.mkdir()
+        for path in (folder, kept.parent):
+            path.chmod(0o777)
     # It wants to be told whom to become when it is started by root.
     who = ["-u", "nobody"] if os.geteuid() == 0 else []
     with counter.open("wb") as said:
         process = subprocess.Popen(
-            [programs / "smtp-sink", *who, "-c", f"127.0.0.1:{port}", "1024"],
+            [programs / "smtp-sink", *who, "-c", *(["-D", str(kept)] if keep else []), f"127.0.0.1:{port}", "1024"],
             stdout=said,
             stderr=subprocess.STDOUT,
             env=_environment(programs),
         )
     try:
         _wait_for(port, process, counter)
-        yield Sink(port, counter)
+        yield Sink(port, counter, kept)
     finally:
         process.kill()
         process.wait()

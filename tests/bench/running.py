@@ -69,6 +69,7 @@ class Fleet:
 
     database: Database
     workers: Live
+    settings: dict[str, object]
     rss: list[int] = field(default_factory=list)
 
     def send(self, to: Sink, letters: int) -> float:
@@ -97,7 +98,7 @@ def fleet(folder: Path, to: Sink, *, processes: int = 2, threads: int = 4, **set
         url, broker = _service(stack, services.postgres_database), _service(stack, services.rabbitmq_queues)
         database = open_database(url)
         stack.callback(database.dispose)
-        given = {
+        given: dict[str, object] = {
             "data_dir": folder,
             "database_url": url,
             "broker_url": broker,
@@ -109,7 +110,7 @@ def fleet(folder: Path, to: Sink, *, processes: int = 2, threads: int = 4, **set
         workers = stack.enter_context(live(folder, *words, **given))
         workers.wait_for(lambda: workers.said.count("worker started") == processes, "the workers")
         scheduler = stack.enter_context(live(folder, "scheduler", **given))
-        yield Fleet(database, workers)
+        yield Fleet(database, workers, given)
         for process in (scheduler, workers):
             process.stop()
 
