@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from events_service.errors import SettingsError
 
 PREFIX = "EVENTS_"
+OFF = "off"
 _PACKAGE = Path(__file__).resolve().parent
 # Owned by the tests and by deployments' own tooling, never read here.
 _MAILBOX = re.compile(r"(?:[^<>@\r\n]*<)?[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9.-]*[A-Za-z0-9]>?")
@@ -78,6 +79,18 @@ class Settings(BaseModel):
         if not _is_web_address(url):
             raise ValueError("nobody can follow that; write it like https://events.example.org")
         return url
+
+    @field_validator("metrics_addr")
+    @classmethod
+    def _can_be_listened_on(cls, address: str) -> str:
+        if address != OFF:
+            split_address(address)
+        return address
+
+    @property
+    def metrics_listener(self) -> tuple[str, int] | None:
+        """The host and port that serve the metrics; None where they are off."""
+        return None if self.metrics_addr == OFF else split_address(self.metrics_addr)
 
     @property
     def resolved_database_url(self) -> str:
@@ -216,6 +229,18 @@ def _read(path: Path, setting: str = "") -> str:
 def _is_text(value: str) -> bool:
     """Whether it was UTF-8 where it came from: what was not stands in it as lone surrogates."""
     return not any("\ud800" <= char <= "\udfff" for char in value)
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """HOST:PORT or [IPV6]:PORT as host and port; ValueError for anything else."""
+    try:
+        parts = urlsplit(f"//{address}")
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host = port = None
+    if not host or port is None or set("/?#@") & set(address):
+        raise ValueError("not an address to listen on; write it like 127.0.0.1:9191")
+    return host, port
 
 
 def _is_web_address(url: str) -> bool:

@@ -39,13 +39,13 @@ def doubt(session: Session, settings: Settings, until: datetime | None, now: dat
     known = heartbeat.set_back(session, settings)
     until = until or known or now
     before = heartbeat.last(session)
-    backed_up = before.ticked_at if before else None
+    backed_up = before.begun_at if before else None
     # What is in doubt and too late expires, and whoever may have heard of the event is still known.
     unknown = holds.hold_in_doubt(session, until, now)
     expired = outbox.expire(session, now)
     held = outbox.counts(session, ROWS.c.hold_reason == HELD_IN_DOUBT, ROWS.c.doubted_at == now).get("held", 0)
     renewed = feeds.renew(session, now)
-    heartbeat.raise_to(session, max(until, known or until))
+    heartbeat.raise_to(session, max(known or now, now))
     session.connection().execute(sa.update(_ROW).values(restored_from=backed_up, restored_at=now))
     return {
         "backup": backed_up,

@@ -10,7 +10,7 @@ import dramatiq
 import structlog
 from dramatiq.brokers.stub import StubBroker
 
-from events_service import doorbell
+from events_service import doorbell, restored
 from events_service.clock import FixedClock, system_clock
 from events_service.config import Settings
 from events_service.db.schema import open_database
@@ -20,6 +20,7 @@ from events_service.web.app import create_app
 from events_service.web.server import make_server
 from schedules.scheduler import start_scheduler
 from schedules.ticks import tick
+from schedules.watch import Watch
 from workers.actors import declare
 from workers.broker import check_broker, make_broker
 from workers.process import (
@@ -54,14 +55,17 @@ def up(settings: Settings, host: str, port: int, threads: int, started: Callable
             doorbell.forget_rings(session)
     ring = ring_for(broker, postroom)
     worker = start_worker(broker, threads)
-    scheduler = start_scheduler(lambda: tick(database, settings, ring, system_clock()), settings.tick_seconds)
-    started(f"http://{host}:{server.port}")
+    watch = Watch(database, settings)
+    live_tick = watch.over(lambda: tick(database, settings, ring, system_clock()))
+    scheduler = start_scheduler(live_tick, settings.tick_seconds)
+    started(server.url)
     try:
         # uvicorn takes SIGTERM and Ctrl-C, lets requests end, and returns.
         server.run()
     finally:
         postroom.stop()
         scheduler.shutdown(wait=True)
+        watch.close()
         worker.stop(timeout=int(postroom.data_lease_seconds * 1000))
         broker.close()
         database.dispose()
@@ -74,7 +78,7 @@ def web(settings: Settings, host: str, port: int, started: Callable[[str], None]
     broker = make_broker(settings.broker_url)
     app = create_app(database, settings, system_clock, lambda: _ready(broker, settings))
     server = make_server(app, host, port, forwarded_allow_ips=settings.forwarded_allow_ips)
-    started(f"http://{host}:{server.port}")
+    started(server.url)
     try:
         server.run()
     finally:
@@ -91,7 +95,10 @@ def worker(settings: Settings, processes: int, threads: int) -> None:
     broker = make_broker(settings.broker_url)
     check_broker(broker, settings.broker_url)
     broker.close()
-    open_database(settings.resolved_database_url).dispose()
+    database = open_database(settings.resolved_database_url)
+    # What is still in the queue may name what had gone before a restore.
+    restored.notice(database, settings, system_clock())
+    database.dispose()
     mail_transport(settings)
     supervise(processes, lambda: run_worker(settings, threads, stop_event()))
 
@@ -103,9 +110,12 @@ def scheduler(settings: Settings) -> None:
     broker = make_broker(settings.broker_url)
     check_broker(broker, settings.broker_url)
     ring = ring_for(broker, live_postroom(settings, database))
-    running = start_scheduler(lambda: tick(database, settings, ring, system_clock()), settings.tick_seconds)
+    watch = Watch(database, settings)
+    live_tick = watch.over(lambda: tick(database, settings, ring, system_clock()))
+    running = start_scheduler(live_tick, settings.tick_seconds)
     stopped.wait()
     running.shutdown(wait=True)
+    watch.close()
     broker.close()
     database.dispose()
 

@@ -23,7 +23,7 @@ from events_service.outbox import ROWS
 from tests.ledger import INVITED, House, row_of, started, states
 
 NAMES = ("ada", "bob", "cem", "dee", "eve", "fay")
-DAY, HOUR = timedelta(days=1), timedelta(hours=1)
+DAY, HOUR, TICK = timedelta(days=1), timedelta(hours=1), timedelta(seconds=10)
 Restore = Callable[[], None]
 
 
@@ -71,7 +71,7 @@ def house(database: Database, settings: Settings) -> House:
     """Six invitations that are due, and a live scheduler's heartbeat."""
     with database.write() as session:
         started(session, *(f"{name}@example.org" for name in NAMES))
-    heartbeat.beat(database, settings, INVITED)
+    heartbeat.begin(database, settings, INVITED)
     return House(database, settings, INVITED)
 
 
@@ -88,7 +88,7 @@ def half_sent_then_all(house: House, back_up: Callable[[], Restore]) -> Restore:
         assert outbox.settle_sent(session, ids[3], "a worker", INVITED)
     house.work(INVITED + HOUR)
     assert len(house.wire.taken) == 5
-    heartbeat.beat(house.database, house.settings, INVITED + HOUR)
+    heartbeat.begin(house.database, house.settings, INVITED + HOUR)
     return restore
 
 
@@ -103,7 +103,7 @@ def test_what_may_have_gone_is_held_and_nobody_gets_it_twice(house: House, back_
     with house.database.write() as session:
         done = restored.doubt(session, house.settings, None, house.clock.at)
     assert (done["held"], done["unknown"], done["expired"]) == (2, 1, 0)
-    assert (done["backup"], done["until"]) == (INVITED, INVITED + HOUR)
+    assert (done["backup"], done["until"]) == (INVITED, INVITED + HOUR + 2 * TICK)
     assert done["events"] == [{"event": "munich", "held": 2, "unknown": 1}]
     before = len(house.wire.taken)
     house.run(INVITED + 3 * DAY)
@@ -149,15 +149,15 @@ def test_a_tick_that_finds_it_set_back_does_so_by_itself(
     assert sorted(of_step(house, "invitation").values()) == ["held", "held", "sent", "sent", "sent", "unknown"]
     with house.database.read() as session:
         found = session.get_one(Heartbeat, 1)
-        assert (found.restored_from, found.restored_at) == (INVITED, INVITED + DAY)
-    heartbeat.beat(house.database, house.settings, INVITED + DAY)
+        assert (found.restored_from, found.restored_at, found.begun_at) == (INVITED, *2 * (INVITED + DAY,))
+    heartbeat.begin(house.database, house.settings, INVITED + DAY)
     assert not restored.notice(house.database, house.settings, INVITED + 2 * DAY)
 
 
 def test_another_database_in_the_same_folder_is_not_taken_for_a_restored_one(house: House) -> None:
-    heartbeat.beat(house.database, house.settings, INVITED + DAY)
+    heartbeat.begin(house.database, house.settings, INVITED + DAY)
     with house.database.write() as session:
-        session.execute(sa.update(Heartbeat).values(lineage="another", ticked_at=INVITED))
+        session.execute(sa.update(Heartbeat).values(lineage="another", begun_at=INVITED))
     assert not restored.notice(house.database, house.settings, INVITED + DAY)
     for text in ("", "another", "another yesterday", "another 2030-01-01T00:00"):
         (house.settings.data_dir / "heartbeat").write_text(text)
@@ -165,11 +165,11 @@ def test_another_database_in_the_same_folder_is_not_taken_for_a_restored_one(hou
 
 
 def test_a_clock_that_was_set_back_is_no_restore(house: House) -> None:
-    heartbeat.beat(house.database, house.settings, INVITED + DAY)
-    heartbeat.beat(house.database, house.settings, INVITED)
+    heartbeat.begin(house.database, house.settings, INVITED + DAY)
+    heartbeat.begin(house.database, house.settings, INVITED)
     assert not restored.notice(house.database, house.settings, INVITED)
     with house.database.read() as session:
-        assert session.get_one(Heartbeat, 1).ticked_at == INVITED + DAY
+        assert session.get_one(Heartbeat, 1).begun_at == INVITED + DAY
 
 
 def test_a_folder_that_cannot_be_written_stops_no_tick(
@@ -177,10 +177,10 @@ def test_a_folder_that_cannot_be_written_stops_no_tick(
 ) -> None:
     (settings.data_dir / "heartbeat").unlink()
     (settings.data_dir / "heartbeat").mkdir()
-    heartbeat.beat(house.database, settings, INVITED + DAY)
+    heartbeat.begin(house.database, settings, INVITED + DAY)
     assert "the heartbeat cannot be kept" in capsys.readouterr().out
     with house.database.read() as session:
-        assert session.get_one(Heartbeat, 1).ticked_at == INVITED + DAY
+        assert session.get_one(Heartbeat, 1).begun_at == INVITED + DAY
 
 
 def test_doing_it_again_changes_nothing_more(house: House, back_up: Callable[[], Restore]) -> None:
@@ -224,7 +224,7 @@ def test_what_else_held_it_holds_it_again_when_it_is_let_go(house: House, back_u
     with house.database.write() as session:
         campaigns.release(session, events.find(session, "munich"), INVITED)
     assert len(house.work(INVITED + HOUR)) == 6
-    heartbeat.beat(house.database, house.settings, INVITED + HOUR)
+    heartbeat.begin(house.database, house.settings, INVITED + HOUR)
     restore()
     assert restored.notice(house.database, house.settings, INVITED + DAY)
     assert house.work(INVITED + DAY) == []
@@ -261,7 +261,7 @@ def test_readers_of_a_feed_are_given_it_anew(house: House, back_up: Callable[[],
     feeds.rebuild_stale(house.database, INVITED + HOUR)
     with house.database.read() as session:
         later = session.execute(sa.select(FeedContent.changed_at)).scalar_one()
-    heartbeat.beat(house.database, house.settings, INVITED + HOUR)
+    heartbeat.begin(house.database, house.settings, INVITED + HOUR)
     restore()
     assert restored.notice(house.database, house.settings, INVITED + DAY)
     with house.database.read() as session:

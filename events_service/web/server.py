@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import socket
 from types import FrameType
 
@@ -12,6 +13,7 @@ from starlette.types import ASGIApp
 from events_service.errors import EventsError
 
 _BACKLOG = 2048
+_FIRST_INHERITED = 3
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -36,13 +38,36 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
+def inherited() -> socket.socket | None:
+    """The listening socket that systemd hands over (sd_listen_fds(3)); None where there is none for this process.
+
+    EventsError where there are several, or where it does not listen. What this process starts is not told of it.
+    """
+    told = {name: os.environ.pop(name, "") for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")}
+    if told["LISTEN_PID"] != str(os.getpid()):
+        return None
+    if told["LISTEN_FDS"] != "1":
+        raise EventsError(f"systemd hands over {told['LISTEN_FDS']} sockets, and one is served; see the .socket unit")
+    try:
+        listener = socket.socket(fileno=_FIRST_INHERITED)
+        listens = listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    except OSError as error:
+        raise EventsError(f"what systemd hands over is no socket: {(error.strerror or str(error)).lower()}") from None
+    if not listens:
+        raise EventsError("the socket that systemd hands over does not listen; set Accept=no and ListenStream=")
+    os.set_inheritable(_FIRST_INHERITED, False)
+    listener.setblocking(False)
+    return listener
+
+
 def make_server(app: ASGIApp, host: str, port: int, *, forwarded_allow_ips: str = "127.0.0.1") -> Server:
     """A server that is bound already, so that a taken port is one clear line and not a traceback.
 
-    Run it with `run()`; stop it from another thread with `should_exit = True`. Only `forwarded_allow_ips` may say whom
-    they forward for. Nothing logs requests: their paths hold tokens.
+    A socket that systemd hands over goes before `host` and `port`. Run it with `run()`; stop it from another thread
+    with `should_exit = True`. Only `forwarded_allow_ips` may say whom they forward for. Nothing logs requests: their
+    paths hold tokens.
     """
-    listener = bind(host, port)
+    listener = inherited() or bind(host, port)
     config = uvicorn.Config(
         app,
         access_log=False,
@@ -61,12 +86,18 @@ def make_server(app: ASGIApp, host: str, port: int, *, forwarded_allow_ips: str 
 
 
 class Server(uvicorn.Server):
-    """A uvicorn server with its socket. `port` is the one it got."""
+    """A uvicorn server with its socket. `url` says where it listens, `port` is the one it got: 0 for a path."""
 
     def __init__(self, config: uvicorn.Config, listener: socket.socket) -> None:
         super().__init__(config)
         self._listener = listener
-        self.port: int = listener.getsockname()[1]
+        address = listener.getsockname()
+        if isinstance(address, tuple):
+            host = f"[{address[0]}]" if ":" in address[0] else address[0]
+            self.port: int = address[1]
+            self.url = f"http://{host}:{self.port}"
+        else:
+            self.port, self.url = 0, f"unix:{address}"
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve until stopped."""
