@@ -165,6 +165,9 @@ class Wire:
         self.connections += 1
         yield self
 
+    def close(self) -> None:
+        """Nothing is kept open."""
+
     def check(self) -> str:
         """It is always there."""
         return "wire"

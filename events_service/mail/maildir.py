@@ -29,6 +29,9 @@ class Maildir:
         self._prepare()
         yield self
 
+    def close(self) -> None:
+        """Nothing is kept open."""
+
     def check(self) -> str:
         """See that the folder can be written."""
         try:

@@ -1,36 +1,42 @@
-"""SMTP (RFC 5321): one connection, many messages, one recipient each. No retry, no logging: the caller decides.
+"""SMTP (RFC 5321) as a transport: connections that are kept and used again. No retry, no logging: the caller decides.
 
-Certificates are checked against the system's store (or the file that SSL_CERT_FILE names) before any credentials are
-sent. After the final dot the server is given ten minutes (RFC 5321 4.5.3.2.6): one that is asked again too soon may
-send twice.
+Connections are pooled in each process: one that is idle is used by whichever thread connects next, and closed after
+half a minute. One that the server has closed meanwhile is replaced before anything of a message is sent.
 """
 
 from __future__ import annotations
 
-import smtplib
-import ssl
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
-from events_service.errors import (
-    MailError,
-    PermanentMailError,
-    SenderRefusedError,
-    TransientMailError,
-    UnknownMailError,
-)
+from events_service.errors import MailError, SenderRefusedError, TransientMailError
+from events_service.mail.smtp_client import Server
+from events_service.mail.smtp_line import CLOSING, Line, Timeouts
 from events_service.mail.wire import Fence, Outgoing
 
 FINAL_DOT_SECONDS = 600.0
-_LOGIN_WANTED = (530, 534, 535, 538)
-"""RFC 4954 section 6. At MAIL any refusal is about us; another connection may help where this one is closing."""
-_CLOSING = 421
+IDLE_SECONDS = 30.0
+MAX_IDLE = 8
+_ASK_AFTER_SECONDS = 5.0
+_MOST_MESSAGES = 1000
+"""Over one connection: Exim closes those that go on (`smtp_accept_max_per_connection`)."""
+_SHARE = 10
+_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 300.0
 
 
 class Smtp:
     """A server. `scheme` is smtp, smtp+starttls or smtps.
 
-    `timeout` is how many seconds each step may take, `final_timeout` how many the word on a whole message.
+    `timeout` is how many seconds each phase may take at most, `final_timeout` how many the word on a whole message;
+    `smtp_line.Timeouts` has the table. Safe to share between threads; a fork begins with no connections.
+
+    Whoever is told 421 by the server closes its connection, and nobody connects for a second; for twice as long each
+    time it says so again, five minutes at most, until it takes a message. But where it took ten messages or more over a
+    connection before, that is its share: no connection takes more from then on, and nobody waits.
     """
 
     def __init__(
@@ -43,145 +49,175 @@ class Smtp:
         *,
         timeout: float,
         final_timeout: float = FINAL_DOT_SECONDS,
+        idle_seconds: float = IDLE_SECONDS,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.host, self.port, self.scheme = host, port, scheme
-        self.user, self._password = user, password
-        self.timeout, self.final_timeout = timeout, final_timeout
+        self.server = Server(host, port, scheme, user, password)
+        self.timeouts = Timeouts.within(timeout, final_timeout)
+        self._idle_seconds, self._monotonic = idle_seconds, monotonic
+        self._lock = threading.Lock()
+        self._idle: list[tuple[float, Line]] = []
+        self._closed = False
+        self._reaper: threading.Timer | None = None
+        self._most = _MOST_MESSAGES
+        self._pause, self._paused_until = 0.0, float("-inf")
+        weakref.finalize(self, _hang_up, self._idle)
+        _LIVING.add(self)
 
     @property
     def longest_seconds(self) -> float:
-        """The word on DATA, the message's own bytes, and the word on the whole of it."""
-        return 2 * self.timeout + self.final_timeout
+        """From the fence to the last word on a message."""
+        return self.timeouts.longest_seconds
 
     @contextmanager
     def connect(self) -> Iterator[SmtpConnection]:
-        """Connect, secure and log in; TransientMailError where the server is not to be had or refuses us."""
-        client = self._open()
+        """A connection that is kept for the next when done; TransientMailError where there is none to be had."""
+        connection = SmtpConnection(self, self._take())
         try:
-            yield SmtpConnection(client, self.timeout, self.final_timeout)
+            yield connection
         finally:
-            with suppress(smtplib.SMTPException, OSError):
-                client.quit()
-            client.close()
+            self._give_back(connection.line)
+
+    def close(self) -> None:
+        """Say goodbye on those that are idle; what is in use is closed when it is given back."""
+        self._closed = True
+        self._end(self._out_of_pool(float("inf")))
 
     def check(self) -> str:
         """Connect once and say to what."""
         try:
-            with self.connect():
-                return f"{self.scheme}://{self.host}:{self.port}"
+            self._open().close()
         except TransientMailError as error:
-            raise MailError(str(error), error.code) from error
+            raise MailError(str(error), error.code, error.enhanced) from error
+        return f"{self.server.scheme}://{self.server.host}:{self.server.port}"
 
-    def _open(self) -> smtplib.SMTP:
-        where = f"SMTP {self.host}:{self.port}"
-        if not (self.user + self._password).isascii():
-            raise TransientMailError(
-                f"{where}: the user name or password of EVENTS_SMTP_URL is not ASCII, and Python's mail client"
-                " sends no other; choose one of plain letters, digits and signs"
-            )
-        client: smtplib.SMTP | None = None
+    def renewed(self, line: Line) -> Line:
+        """The line if it is good for one more message, else another. SenderRefusedError where there is none."""
+        if not line.usable or (line.taken < self._most and line.alive(ask=False)):
+            return line
+        line.close()
         try:
-            if self.scheme == "smtps":
-                client = smtplib.SMTP_SSL(
-                    self.host, self.port, timeout=self.timeout, context=ssl.create_default_context()
-                )
-            else:
-                client = smtplib.SMTP(self.host, self.port, timeout=self.timeout)
-            client.ehlo_or_helo_if_needed()
-            if self.scheme == "smtp+starttls":
-                client.starttls(context=ssl.create_default_context())
-                client.ehlo()
-            if self.user:
-                client.login(self.user, self._password)
-        except ssl.SSLCertVerificationError as error:
-            _drop(client)
-            raise TransientMailError(
-                f"{where}: its certificate is not trusted ({error.verify_message}); nothing was sent to it"
-            ) from error
-        except smtplib.SMTPAuthenticationError as error:
-            _drop(client)
-            why = f"refused the user name or password of EVENTS_SMTP_URL: {_said(error.smtp_code, error.smtp_error)}"
-            raise TransientMailError(f"{where}: {why}", error.smtp_code) from error
-        except smtplib.SMTPResponseException as error:
-            _drop(client)
-            raise TransientMailError(f"{where}: {_said(error.smtp_code, error.smtp_error)}", error.smtp_code) from error
-        except (smtplib.SMTPException, OSError) as error:
-            _drop(client)
-            raise TransientMailError(f"{where}: {_why(error)}") from error
-        return client
+            return self._open()
+        except TransientMailError as error:
+            raise SenderRefusedError(str(error), error.code, error.enhanced) from error
+
+    def heed(self, line: Line, *, took: bool) -> None:
+        """Learn from what the server said last; `took` where it took a message."""
+        if took:
+            self._pause = 0.0
+        elif line.closing and line.taken >= _SHARE:
+            self._most = min(self._most, line.taken)
+        elif line.closing:
+            self._slow_down()
+        line.closing = False
+
+    def _take(self) -> Line:
+        wait = self._paused_until - self._monotonic()
+        if wait > 0:
+            raise TransientMailError(f"{self.server}: it said 421 and is left alone for {wait:.1f} s more", CLOSING)
+        while True:
+            with self._lock:
+                if not self._idle:
+                    break
+                since, line = self._idle.pop()
+            idle = self._monotonic() - since
+            if idle < self._idle_seconds and line.alive(ask=idle >= _ASK_AFTER_SECONDS):
+                return line
+            line.close()
+        return self._open()
+
+    def _open(self) -> Line:
+        try:
+            return self.server.open(self.timeouts)
+        except TransientMailError as error:
+            if error.code == CLOSING:
+                self._slow_down()
+            raise
+
+    def _slow_down(self) -> None:
+        with self._lock:
+            now = self._monotonic()
+            # Several threads may hear it at the same time.
+            if now >= self._paused_until:
+                self._pause = min(2 * self._pause or _FIRST_PAUSE, _LONGEST_PAUSE)
+                self._paused_until = now + self._pause
+
+    def _give_back(self, line: Line) -> None:
+        with self._lock:
+            kept = line.usable and not self._closed and len(self._idle) < MAX_IDLE and line.taken < self._most
+            if kept:
+                self._idle.append((self._monotonic(), line))
+                self._reap_later()
+        if not kept:
+            line.close()
+
+    def _reap_later(self) -> None:
+        if self._reaper is None:
+            itself = weakref.ref(self)
+            self._reaper = threading.Timer(self._idle_seconds, _reap, (itself,))
+            self._reaper.daemon = True
+            self._reaper.start()
+
+    def reap(self) -> None:
+        """Close what has been idle for too long."""
+        self._end(self._out_of_pool(self._monotonic() - self._idle_seconds))
+        with self._lock:
+            self._reaper = None
+            if self._idle:
+                self._reap_later()
+
+    def _out_of_pool(self, until: float) -> list[Line]:
+        """Take out of the pool those that were given back before a moment."""
+        with self._lock:
+            old = [line for since, line in self._idle if since <= until]
+            self._idle[:] = [(since, line) for since, line in self._idle if since > until]
+        return old
+
+    @staticmethod
+    def _end(lines: list[Line]) -> None:
+        for line in lines:
+            line.close()
+
+    def forget(self) -> None:
+        """In a fork: the connections are the parent's, which goes on using them."""
+        self._lock, self._reaper = threading.Lock(), None
+        _hang_up(self._idle)
 
 
 class SmtpConnection:
     """An open connection. After an error that lost it, every send fails with TransientMailError."""
 
-    def __init__(self, client: smtplib.SMTP, timeout: float, final_timeout: float) -> None:
-        self._client, self._timeout, self._final_timeout = client, timeout, final_timeout
+    def __init__(self, smtp: Smtp, line: Line) -> None:
+        self._smtp, self.line = smtp, line
 
     def send(self, message: Outgoing, fence: Fence) -> bool:
-        """MAIL, RCPT, the fence, DATA. See `wire.Connection.send`."""
-        client = self._client
+        """Send one message. See `wire.Connection.send`."""
+        self.line = line = self._smtp.renewed(self.line)
+        before = line.taken
         try:
-            self._expect(client.mail(message.sender), "MAIL")
-            self._expect(client.rcpt(message.recipient), "RCPT")
-        except (smtplib.SMTPServerDisconnected, OSError) as error:
-            raise TransientMailError(f"lost the connection before DATA: {_why(error)}") from error
-        if not fence():
-            with suppress(smtplib.SMTPException, OSError):
-                client.rset()
-            return False
-        try:
-            self._expect(client.docmd("DATA"), "DATA", ok=3)
-        except (smtplib.SMTPServerDisconnected, OSError) as error:
-            raise TransientMailError(f"lost the connection at DATA: {_why(error)}") from error
-        try:
-            client.send(_dotted(message.data))
-            if client.sock is not None:
-                client.sock.settimeout(self._final_timeout)
-            answer = client.getreply()
-            if client.sock is not None:
-                client.sock.settimeout(self._timeout)
-        except (smtplib.SMTPServerDisconnected, OSError) as error:
-            client.close()
-            raise UnknownMailError(f"lost the connection before the server's word: {_why(error)}") from error
-        if answer[0] // 100 not in (2, 4, 5):
-            client.close()
-            raise UnknownMailError(f"the server's word cannot be understood: {_said(*answer)}")
-        self._expect(answer, "end of DATA")
-        return True
-
-    def _expect(self, answer: tuple[int, bytes], phase: str, ok: int = 2) -> None:
-        """The first digit of a code says all that a client needs (RFC 5321 4.2.1)."""
-        code, text = answer
-        if code // 100 == ok:
-            return
-        if phase != "end of DATA":
-            with suppress(smtplib.SMTPException, OSError):
-                self._client.rset()
-        if code in _LOGIN_WANTED or (phase == "MAIL" and code != _CLOSING):
-            raise SenderRefusedError(f"{phase}: {_said(code, text)}", code)
-        kind = PermanentMailError if code // 100 == 5 else TransientMailError
-        raise kind(f"{phase}: {_said(code, text)}", code)
+            return line.send(message, fence)
+        finally:
+            self._smtp.heed(line, took=line.taken > before)
 
 
-def _dotted(data: bytes) -> bytes:
-    """The message with its dots doubled (RFC 5321 4.5.2) and the final dot."""
-    body = data.replace(b"\r\n.", b"\r\n..")
-    if body.startswith(b"."):
-        body = b"." + body
-    return body + (b".\r\n" if body.endswith(b"\r\n") else b"\r\n.\r\n")
+_LIVING: weakref.WeakSet[Smtp] = weakref.WeakSet()
 
 
-def _said(code: int, text: bytes | str) -> str:
-    words = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
-    return f"{code} {' '.join(words.split())[:300]}"
+def _hang_up(idle: list[tuple[float, Line]]) -> None:
+    """Close without a word."""
+    while idle:
+        idle.pop()[1].drop()
 
 
-def _why(error: BaseException) -> str:
-    if isinstance(error, TimeoutError):
-        return "no answer in time"
-    return " ".join(str(getattr(error, "strerror", None) or error).split()) or type(error).__name__
+def _reap(itself: weakref.ref[Smtp]) -> None:
+    smtp = itself()
+    if smtp is not None:
+        smtp.reap()
 
 
-def _drop(client: smtplib.SMTP | None) -> None:
-    if client is not None:
-        client.close()
+def _forget_all() -> None:
+    for smtp in list(_LIVING):
+        smtp.forget()
+
+
+os.register_at_fork(after_in_child=_forget_all)

@@ -37,8 +37,7 @@ def transport(
         if parts.username and parts.scheme == "smtp":
             raise SettingsError("EVENTS_SMTP_URL: smtp:// would send the password in the clear; use smtp+starttls://")
         user, password = unquote(parts.username or ""), unquote(parts.password or "")
-        times = {"timeout": timeout, "final_timeout": final_timeout}
-        return Smtp(parts.hostname, port, parts.scheme, user, password, **times)
+        return Smtp(parts.hostname, port, parts.scheme, user, password, timeout=timeout, final_timeout=final_timeout)
     fault = f"'{parts.scheme}:' is not supported" if parts.scheme else "it names no way to send"
     raise SettingsError(
         f"EVENTS_SMTP_URL: {fault};"

@@ -1,7 +1,8 @@
 """What a transport is.
 
-A transport is dumb: no database, no retry, no logging. `send` calls `fence` just before DATA; where that says no,
-nothing is sent and it returns False. Errors propagate as MailError, and the caller decides.
+A transport is dumb: no database, no retry, no logging. `send` calls `fence` just before DATA, or before the group of
+commands that DATA is the last of; where that says no, nothing is sent and it returns False. Errors propagate as
+MailError, and the caller decides.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ Fence = Callable[[], bool]
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """One message on its way: envelope addresses, its Message-ID, and the bytes with CRLF lines."""
+    """One message on its way: envelope addresses, its Message-ID, and the 7-bit bytes with CRLF lines."""
 
     sender: str
     recipient: str
@@ -47,6 +48,10 @@ class Transport(Protocol):
 
     def connect(self) -> AbstractContextManager[Connection]:
         """Open a connection; TransientMailError if there is none to be had now."""
+        ...
+
+    def close(self) -> None:
+        """Give up what is kept open for the next `connect`, at the end of a process."""
         ...
 
     def check(self) -> str:

@@ -14,7 +14,7 @@ from aiosmtpd.smtp import Session as SmtpSession
 
 from events_service.config import Settings
 from events_service.db.session import Database
-from events_service.mail.transports import transport
+from events_service.mail.smtp import Smtp
 from events_service.postroom import Postroom
 from tests.ledger import INVITED, House, row_of, started, states
 
@@ -80,10 +80,13 @@ def house(emptied: Database, settings: Settings, script: Script) -> Iterator[Hou
     controller.start()
     house = House(emptied, settings, INVITED)
     port = controller.port
-    house.postroom = Postroom(emptied, settings, transport(f"smtp://127.0.0.1:{port}", timeout=20), house.clock)
+    # Its pauses go by the same clock, so that nobody waits for them.
+    mail = Smtp("127.0.0.1", port, "smtp", timeout=20, monotonic=lambda: house.clock().timestamp())
+    house.postroom = Postroom(emptied, settings, mail, house.clock)
     with emptied.write() as session:
         started(session, *EMAILS)
     yield house
+    mail.close()
     controller.stop()
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import socket
 import ssl
 import threading
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
@@ -16,7 +18,7 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 CERTIFICATES = Path(__file__).parent / "certificates"
 """Keys and certificates of no use anywhere else: localhost's, another host's, and one that has expired."""
 
-DROP, HANG, SLOWLY = "drop", "hang", "slowly "
+DROP, HANG, SLOWLY, HELD = "<drop>", "<hang>", "<slowly>", "<held>"
 
 
 def certificate(name: str) -> Path:
@@ -67,29 +69,72 @@ def real_server(**words: Any) -> Iterator[tuple[Desk, int]]:
         controller.stop()
 
 
-class Scripted:
-    """A server that says 250 (or 354) to everything but what its script names.
+@dataclass(frozen=True)
+class Heard:
+    """A command as an answer may depend on it: its line, the number of its connection, from 1, and how many messages
+    that connection has brought so far, this one included where it is the end of one."""
 
-    The script's keys are commands, `hello` for the greeting and `.` for the word on a whole message; `DROP` closes the
-    connection there, `HANG` says nothing more, and what begins with `SLOWLY` is said half a second later.
+    line: str
+    connection: int
+    messages: int
+
+
+Answer: TypeAlias = "str | bytes | Sequence[str | bytes] | Callable[[Heard], str | bytes]"
+
+
+class Scripted:
+    """A server that says 250 (or 354) to everything but what its script names; any number of connections at once.
+
+    The script's keys are commands in capitals, `hello` for the greeting and `.` for the word on a whole message. An
+    answer is a line without its end; or bytes that are sent as they are; or several of these, one after the other, the
+    last for good; or a function of what was `Heard`.
+
+    In an answer `DROP` closes the connection, after what stands before it; `HANG` says nothing more; what begins with
+    `SLOWLY` is said half a second later, what begins with `HELD` once `go` is set. `offers` are its extensions.
+    `trickling`, it sends octet by octet.
+
+    `heard` has every line but messages, `messages` what came after DATA, with its dots as they were meant, and
+    `taken` how often it took a message to whom.
     """
 
-    def __init__(self, script: Mapping[str, str]) -> None:
+    def __init__(self, script: Mapping[str, Answer], *, offers: Sequence[str] = (), trickling: bool = False) -> None:
         self.script = script
+        self.offers, self.trickling = offers, trickling
         self.heard: list[str] = []
         self.messages: list[bytes] = []
-        self.over = threading.Event()
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.taken: Counter[str] = Counter()
+        self.connections = 0
+        self.over, self.go, self.held = threading.Event(), threading.Event(), threading.Event()
+        self._said: Counter[str] = Counter()
+        self._open: list[socket.socket] = []
+        self._lock = threading.Lock()
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.port: int = self._listener.getsockname()[1]
-        self._thread = threading.Thread(target=self._serve, daemon=True)
-        self._thread.start()
+        self._threads = [threading.Thread(target=self._serve, daemon=True)]
+        self._threads[0].start()
+
+    @property
+    def commands(self) -> list[str]:
+        """What was heard, the first word of each line in capitals."""
+        return [line.split()[0].upper() if line.split() else "" for line in self.heard]
 
     def close(self) -> None:
+        """End all connections and threads."""
         self.over.set()
+        self.go.set()
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        self._thread.join(10)
+        self.hang_up()
+        for thread in self._threads:
+            thread.join(10)
+
+    def hang_up(self) -> None:
+        """Close every connection there is, without a word."""
+        with self._lock:
+            for connection in self._open:
+                with suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
 
     def _serve(self) -> None:
         while not self.over.is_set():
@@ -97,44 +142,91 @@ class Scripted:
                 connection, _ = self._listener.accept()
             except OSError:
                 return
-            with connection, suppress(OSError):
-                self._talk(connection)
+            with self._lock:
+                self.connections += 1
+                self._open.append(connection)
+                talk = threading.Thread(target=self._attend, args=(connection, self.connections), daemon=True)
+                self._threads.append(talk)
+            talk.start()
 
-    def _talk(self, connection: socket.socket) -> None:
+    def _attend(self, connection: socket.socket, number: int) -> None:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with connection, suppress(OSError):
+            self._talk(connection, number)
+        with self._lock:
+            self._open.remove(connection)
+
+    def _talk(self, connection: socket.socket, number: int) -> None:
         lines = connection.makefile("rb")
-        if not self._say(connection, "hello", "220 here"):
-            return
-        while line := lines.readline():
-            self.heard.append(line.decode().strip())
-            command = line.split()[0].decode().upper()
-            if not self._say(connection, command, "354 go on" if command == "DATA" else "250 fine"):
-                return
-            if command == "DATA" and self.script.get("DATA", "354").startswith("354"):
-                message = b""
-                while (line := lines.readline()) not in (b".\r\n", b""):
-                    message += line[1:] if line.startswith(b".") else line
-                self.messages.append(message)
-                if not self._say(connection, ".", "250 taken"):
-                    return
-            if command == "QUIT":
-                return
+        messages, recipient = 0, ""
 
-    def _say(self, connection: socket.socket, command: str, usual: str) -> bool:
+        def say(command: str, line: str, usual: str) -> str | None:
+            return self._say(connection, command, Heard(line, number, messages), usual)
+
+        if say("hello", "", "220 here") is None:
+            return
+        while raw := lines.readline():
+            line = raw.decode().strip()
+            self.heard.append(line)
+            command = line.split()[0].upper()
+            usual = {"DATA": "354 go on", "EHLO": self._hello(), "QUIT": "221 goodbye"}.get(command, "250 fine")
+            said = say(command, line, usual)
+            if said is None or command == "QUIT":
+                return
+            if command == "RCPT":
+                recipient = line.split("<")[1].split(">")[0] if said.startswith("25") else ""
+            if command == "DATA" and said.startswith("354"):
+                message = b""
+                while (raw := lines.readline()) not in (b".\r\n", b""):
+                    message += raw[1:] if raw.startswith(b".") else raw
+                if not raw:
+                    return
+                messages += 1
+                self.messages.append(message)
+                said = say(".", line, "250 taken")
+                if message and recipient and said is not None and said.startswith("250"):
+                    self.taken[recipient] += 1
+                if said is None:
+                    return
+
+    def _hello(self) -> str:
+        return "\r\n".join(f"250{'-' if number < len(self.offers) else ' '}{line}"
+                           for number, line in enumerate(("here", *self.offers)))  # fmt: skip
+
+    def _say(self, connection: socket.socket, command: str, heard: Heard, usual: str) -> str | None:
+        """What was said; None where the connection is over."""
         said = self.script.get(command, usual)
-        if said == HANG:
-            self.over.wait(60)
-        if said in (DROP, HANG):
-            return False
-        if said.startswith(SLOWLY):
+        if callable(said):
+            said = said(heard)
+        elif not isinstance(said, str | bytes):
+            said = said[min(self._said[command], len(said) - 1)]
+        self._said[command] += 1
+        text = said if isinstance(said, str) else said.decode("latin-1")
+        if text.startswith(SLOWLY):
             self.over.wait(0.5)
-        connection.sendall(said.removeprefix(SLOWLY).encode() + b"\r\n")
-        return True
+        if text.startswith(HELD):
+            self.held.set()
+            self.go.wait(60)
+        text = text.removeprefix(SLOWLY).removeprefix(HELD)
+        words, drop, _ = text.partition(DROP)
+        words, hang, _ = words.partition(HANG)
+        if words:
+            self._send(connection, words.encode("latin-1") + (b"\r\n" if isinstance(said, str) else b""))
+        if hang:
+            self.over.wait(60)
+        return None if drop or hang else words
+
+    def _send(self, connection: socket.socket, data: bytes) -> None:
+        step = 1 if self.trickling else len(data)
+        for start in range(0, len(data), step):
+            connection.sendall(data[start : start + step])
 
 
 @contextmanager
-def scripted(**script: str) -> Iterator[Scripted]:
+def scripted(*, offers: Sequence[str] = (), trickling: bool = False, **script: Answer) -> Iterator[Scripted]:
     """A server that follows that script; `dot` stands for the word on a whole message."""
-    server = Scripted({("." if key == "dot" else key): value for key, value in script.items()})
+    named = {("." if key == "dot" else key): value for key, value in script.items()}
+    server = Scripted(named, offers=offers, trickling=trickling)
     try:
         yield server
     finally:

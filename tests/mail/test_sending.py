@@ -52,6 +52,7 @@ def test_a_campaign_arrives(
     with real_server(**words) as (desk, port):
         mail = transport(f"{scheme}://{login}localhost:{port}", timeout=5)
         tally = Postroom(sqlite_database, settings, mail, FixedClock(NOW)).deliver(ids)
+        mail.close()
     assert tally.sent == 3
     assert [envelope.rcpt_tos for envelope in desk.taken] == [
         ["ada@example.org"], ["bob@example.org"], ["eve@example.org"]
@@ -78,6 +79,7 @@ def test_one_that_is_refused_stops_no_other(
         monkeypatch.setattr(desk, "handle_RCPT", refuse, raising=False)
         mail = transport(f"smtp://localhost:{port}", timeout=5)
         tally = Postroom(sqlite_database, settings, mail, FixedClock(NOW)).deliver(ids)
+        mail.close()
     assert (tally.sent, tally.failed, tally.retried) == (2, 1, 1)
     assert [(state, code) for state, code, _ in states(sqlite_database, ids)] == [
         ("sent", None), ("failed", 550), ("pending", 452), ("sent", None)

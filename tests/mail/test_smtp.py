@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import socket
+import threading
+from dataclasses import replace
 from urllib.parse import quote
 
 import pytest
 
 from events_service.errors import (
+    DatabaseError,
     MailError,
     PermanentMailError,
     SenderRefusedError,
@@ -15,6 +18,7 @@ from events_service.errors import (
     UnknownMailError,
 )
 from events_service.mail.smtp import Smtp
+from events_service.mail.smtp_line import Timeouts
 from events_service.mail.transports import transport
 from events_service.mail.wire import Outgoing
 from tests.mail.servers import DROP, HANG, SLOWLY, certificate, real_server, scripted, server_tls
@@ -37,8 +41,18 @@ def send(server: Smtp, *messages: Outgoing) -> list[bool]:
         return [connection.send(message, yes) for message in messages or (MESSAGE,)]
 
 
-def plain(port: int, *, timeout: float = 5.0, final_timeout: float = 5.0) -> Smtp:
+def plain(port: int, *, timeout: float = 20.0, final_timeout: float = 20.0) -> Smtp:
     return Smtp("127.0.0.1", port, "smtp", timeout=timeout, final_timeout=final_timeout)
+
+
+PIPELINING = ("PIPELINING", "8BITMIME")
+
+
+@pytest.fixture(params=[(), PIPELINING], ids=["in turn", "at once"])
+def offers(request: pytest.FixtureRequest) -> tuple[str, ...]:
+    """What the server offers: with PIPELINING (RFC 2920) and without."""
+    found: tuple[str, ...] = request.param
+    return found
 
 
 @pytest.fixture
@@ -79,39 +93,55 @@ def test_a_message_without_a_last_line_end_gets_one() -> None:
     assert desk.taken[0].original_content == b".\r\n\r\nlast\r\n"
 
 
-def test_one_connection_takes_many() -> None:
-    with scripted() as server:
-        assert send(plain(server.port), MESSAGE, MESSAGE, MESSAGE) == [True, True, True]
-        assert server.heard.count("DATA") == 3
-        assert [line.split()[0] for line in server.heard].count("ehlo") == 1
-        assert server.heard[-1].upper() == "QUIT"
+def test_one_connection_takes_many(offers: tuple[str, ...]) -> None:
+    with scripted(offers=offers) as server:
+        smtp = plain(server.port)
+        assert send(smtp, MESSAGE, MESSAGE, MESSAGE) == [True, True, True]
+        smtp.close()
         assert server.messages == [MESSAGE.data] * 3
+        assert server.commands == ["EHLO", *["MAIL", "RCPT", "DATA"] * 3, "QUIT"]
+        assert server.connections == 1
 
 
 def test_what_the_fence_stops_never_reaches_data() -> None:
     with scripted() as server, plain(server.port).connect() as connection:
         assert connection.send(MESSAGE, lambda: False) is False
         assert connection.send(MESSAGE, yes) is True
-        assert [line.split()[0].upper() for line in server.heard[1:]] == [
-            "MAIL",
-            "RCPT",
-            "RSET",
-            "MAIL",
-            "RCPT",
-            "DATA",
-        ]
+        assert server.commands == ["EHLO", "MAIL", "RCPT", "RSET", "MAIL", "RCPT", "DATA"]
 
 
-def test_the_fence_is_asked_after_the_recipient_was_taken() -> None:
+def test_what_the_fence_stops_never_reaches_a_server_that_takes_commands_at_once() -> None:
+    with scripted(offers=PIPELINING) as server, plain(server.port).connect() as connection:
+        assert connection.send(MESSAGE, lambda: False) is False
+        assert server.commands == ["EHLO"]
+        assert connection.send(MESSAGE, yes) is True
+        assert server.messages == [MESSAGE.data]
+
+
+@pytest.mark.parametrize(("extensions", "before"), [((), ["EHLO", "MAIL", "RCPT"]), (PIPELINING, ["EHLO"])])
+def test_the_fence_is_asked_before_data_is_said(extensions: tuple[str, ...], before: list[str]) -> None:
     heard: list[list[str]] = []
-    with scripted() as server, plain(server.port).connect() as connection:
+    with scripted(offers=extensions) as server, plain(server.port).connect() as connection:
 
         def fence() -> bool:
-            heard.append([line.split()[0].upper() for line in server.heard])
+            heard.append(server.commands)
             return True
 
         connection.send(MESSAGE, fence)
-    assert heard == [["EHLO", "MAIL", "RCPT"]]
+    assert heard == [before]
+
+
+def test_a_fence_that_fails_leaves_nothing_behind(offers: tuple[str, ...]) -> None:
+    with scripted(offers=offers) as server:
+        smtp = plain(server.port)
+
+        def fence() -> bool:
+            raise DatabaseError("the disk is full")
+
+        with pytest.raises(DatabaseError), smtp.connect() as connection:
+            connection.send(MESSAGE, fence)
+        assert send(smtp) == [True]
+        assert server.messages == [MESSAGE.data]
 
 
 @pytest.mark.parametrize(
@@ -125,27 +155,90 @@ def test_the_fence_is_asked_after_the_recipient_was_taken() -> None:
         # What is said of the sender, or wants a login, is about us, whoever the message is for.
         ("MAIL", "451 too much mail", SenderRefusedError),
         ("MAIL", "550 over the quota", SenderRefusedError),
-        ("MAIL", "421 closing", TransientMailError),
+        ("MAIL", "552 5.2.2 over the quota", SenderRefusedError),
         *((phase, "530 log in first", SenderRefusedError) for phase in ("MAIL", "RCPT", "DATA", "dot")),
         ("RCPT", "535 who are you", SenderRefusedError),
+        # But not what MAIL says of the message itself.
+        ("MAIL", "552 message size exceeds fixed maximum message size", PermanentMailError),
+        ("MAIL", "552 5.3.4 too large", PermanentMailError),
+        ("MAIL", "553 5.6.7 that address needs SMTPUTF8", PermanentMailError),
     ],
 )
-def test_a_refusal_says_the_phase_and_the_code(phase: str, answer: str, error: type[MailError]) -> None:
-    with scripted(**{phase: answer}) as server, plain(server.port).connect() as connection:
+@pytest.mark.parametrize("trickling", [False, True], ids=["", "octet by octet"])
+def test_a_refusal_says_the_phase_and_the_code(
+    phase: str, answer: str, error: type[MailError], trickling: bool, offers: tuple[str, ...]
+) -> None:
+    script = scripted(offers=offers, trickling=trickling, **{phase: answer})
+    with script as server, plain(server.port).connect() as connection:
         with pytest.raises(MailError) as caught:
             connection.send(MESSAGE, yes)
         assert type(caught.value) is error
         assert caught.value.code == int(answer[:3])
+        assert caught.value.enhanced == (answer.split()[1] if "." in answer else "")
         assert str(caught.value) == f"{'end of DATA' if phase == 'dot' else phase}: {answer}"
+        assert server.taken.total() == 0
         server.script = {}
         assert connection.send(MESSAGE, yes) is True, "the connection is good for the next"
+        assert server.messages[-1] == MESSAGE.data
+        assert server.connections == 1
+
+
+def test_no_recipient_and_data_refused_too() -> None:
+    script = {"RCPT": "550 5.1.1 no such user", "DATA": "503 5.5.1 no valid recipients"}
+    with scripted(offers=PIPELINING, **script) as server, plain(server.port).connect() as connection:
+        with pytest.raises(PermanentMailError, match=r"^RCPT: 550 5\.1\.1 no such user$") as caught:
+            connection.send(MESSAGE, yes)
+        assert (caught.value.code, caught.value.enhanced, caught.value.dead_address) == (550, "5.1.1", True)
+        server.script = {}
+        assert connection.send(MESSAGE, yes) is True
+        assert server.commands[-7:] == ["MAIL", "RCPT", "DATA", "RSET", "MAIL", "RCPT", "DATA"]
+
+
+def test_no_recipient_and_a_server_that_wants_the_message_nevertheless() -> None:
+    script = scripted(offers=PIPELINING, RCPT=["550 no such user", "250 fine"], dot=["554 no recipients", "250 taken"])
+    with script as server, plain(server.port).connect() as connection:
+        with pytest.raises(PermanentMailError, match=r"^RCPT: 550 no such user$"):
+            connection.send(MESSAGE, yes)
+        assert connection.send(MESSAGE, yes) is True
+        # A lone dot (RFC 2920 3.1).
+        assert server.messages == [b"", MESSAGE.data]
+
+
+def test_a_refusal_stands_though_the_connection_is_lost_after_it() -> None:
+    script = scripted(offers=PIPELINING, RCPT=f"550 no such user{DROP}")
+    with script as server, plain(server.port).connect() as connection:
+        with pytest.raises(PermanentMailError, match=r"^RCPT: 550 no such user$") as caught:
+            connection.send(MESSAGE, yes)
+        assert caught.value.dead_address
+
+
+@pytest.mark.parametrize(
+    ("phase", "answer", "dead"),
+    [
+        ("RCPT", "550 5.1.1 no", True),
+        ("RCPT", "550 no such user here", True),
+        ("RCPT", "550 5.7.1 no such user", False),
+        ("RCPT", "550 rejected", False),
+        ("RCPT", "552 5.2.2 full", False),
+        ("DATA", "550 5.1.1 no", False),
+        ("dot", "550 5.1.1 no", False),
+    ],
+)
+def test_which_refusals_say_that_an_address_is_dead(
+    phase: str, answer: str, dead: bool, offers: tuple[str, ...]
+) -> None:
+    with scripted(offers=offers, **{phase: answer}) as server, pytest.raises(PermanentMailError) as caught:
+        send(plain(server.port))
+    assert caught.value.dead_address is dead
 
 
 @pytest.mark.parametrize("phase", ["MAIL", "RCPT", "DATA"])
 @pytest.mark.parametrize("how", [DROP, HANG])
-def test_a_connection_lost_before_data_is_no_doubt(phase: str, how: str) -> None:
-    with scripted(**{phase: how}) as server, plain(server.port, timeout=0.2).connect() as connection:
-        with pytest.raises(TransientMailError, match=r"^lost the connection ") as caught:
+def test_a_connection_lost_before_data_is_no_doubt(phase: str, how: str, offers: tuple[str, ...]) -> None:
+    with scripted(offers=offers, **{phase: how}) as server, plain(server.port).connect() as connection:
+        if how == HANG:
+            connection.line.timeouts = Timeouts.within(0.5, 20)
+        with pytest.raises(TransientMailError, match=rf"^lost the connection at {phase}: ") as caught:
             connection.send(MESSAGE, yes)
         assert caught.value.code == 0
         assert server.messages == []
@@ -153,9 +246,10 @@ def test_a_connection_lost_before_data_is_no_doubt(phase: str, how: str) -> None
             connection.send(MESSAGE, yes)
 
 
-@pytest.mark.parametrize("answer", [DROP, HANG, "what?", "354 more"])
-def test_after_the_final_dot_nobody_knows(answer: str) -> None:
-    with scripted(dot=answer) as server, plain(server.port, timeout=5, final_timeout=0.2).connect() as connection:
+@pytest.mark.parametrize("answer", [DROP, HANG, "what?", "354 more", b"250", b"25", b"25" + DROP.encode()])
+def test_after_the_final_dot_nobody_knows(answer: str | bytes, offers: tuple[str, ...]) -> None:
+    script = scripted(offers=offers, dot=answer)
+    with script as server, plain(server.port, final_timeout=0.2).connect() as connection:
         with pytest.raises(UnknownMailError):
             connection.send(MESSAGE, yes)
         assert server.messages == [MESSAGE.data]
@@ -163,11 +257,54 @@ def test_after_the_final_dot_nobody_knows(answer: str) -> None:
             connection.send(MESSAGE, yes)
 
 
-def test_the_word_on_a_whole_message_may_take_longer_than_a_step() -> None:
-    with scripted(dot=f"{SLOWLY}250 taken") as server, plain(server.port, timeout=0.2).connect() as connection:
+def test_a_message_that_did_not_go_whole_is_no_doubt(offers: tuple[str, ...]) -> None:
+    # More than the system keeps for a server that does not read.
+    message = replace(MESSAGE, data=b"x" * 70 + b"\r\n" + (b"y" * 70 + b"\r\n") * 400_000)
+    for how, why in ((HANG, "no answer in time"), (DROP, "")):
+        script = scripted(offers=offers, DATA=f"354 go on{how}")
+        with script as server, plain(server.port).connect() as connection:
+            connection.line.timeouts = Timeouts(block=0.3)
+            with pytest.raises(TransientMailError, match=f"^lost the connection while sending the message: {why}"):
+                connection.send(message, yes)
+            assert server.messages == []
+
+
+@pytest.mark.parametrize("then_closes", [False, True])
+def test_a_refusal_in_the_middle_of_a_message_is_heard(then_closes: bool) -> None:
+    message = replace(MESSAGE, data=(b"y" * 70 + b"\r\n") * 400_000)
+    over = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                lines = connection.makefile("rb")
+                for answer in (b"220 here", b"250 fine", b"250 fine", b"250 fine", b"354 go on"):
+                    connection.sendall(answer + b"\r\n")
+                    lines.readline()
+                connection.sendall(b"552 5.3.4 too much\r\n")
+                if not then_closes:
+                    over.wait(60)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        with plain(listener.getsockname()[1]).connect() as connection:
+            connection.line.timeouts = Timeouts(block=20 if then_closes else 0.5)
+            with pytest.raises(PermanentMailError, match=r"^DATA: 552 5\.3\.4 too much$"):
+                connection.send(message, yes)
+        over.set()
+        thread.join(20)
+
+
+def test_each_phase_has_its_time(offers: tuple[str, ...]) -> None:
+    script = scripted(offers=offers, dot=f"{SLOWLY}250 taken")
+    with script as server, plain(server.port).connect() as connection:
+        # The word on a whole message may take longer than a step.
+        connection.line.timeouts = Timeouts(block=0.1)
         assert connection.send(MESSAGE, yes) is True
         server.script = {"MAIL": f"{SLOWLY}250 fine"}
-        with pytest.raises(TransientMailError, match="timed out"):
+        connection.line.timeouts = Timeouts(command=0.1)
+        with pytest.raises(TransientMailError, match=r"^lost the connection at MAIL: no answer in time$"):
             connection.send(MESSAGE, yes)
 
 
@@ -262,5 +399,8 @@ def test_a_server_without_starttls_gets_no_password() -> None:
 
 
 def test_how_long_one_message_may_take() -> None:
-    assert transport("smtp://127.0.0.1:1", timeout=60).longest_seconds == 720
-    assert plain(1, timeout=5, final_timeout=7).longest_seconds == 17
+    # The commands on their way, MAIL, RCPT, DATA, the message, and the word on it.
+    assert transport("smtp://127.0.0.1:1", timeout=60).longest_seconds == 5 * 60 + 600
+    assert plain(1, timeout=5, final_timeout=7).longest_seconds == 5 * 5 + 7
+    # RFC 5321 4.5.3.2 bounds a setting that is longer.
+    assert transport("smtp://127.0.0.1:1", timeout=900).longest_seconds == 3 * 300 + 120 + 180 + 600

@@ -18,7 +18,7 @@ def test_a_maildir_by_its_path() -> None:
 
 def test_ports_that_go_without_saying() -> None:
     servers = [transport(f"{scheme}://mail.example.org") for scheme in ("smtp", "smtp+starttls", "smtps")]
-    assert [(one.scheme, one.host, one.port) for one in servers if isinstance(one, Smtp)] == [
+    assert [(one.server.scheme, one.server.host, one.server.port) for one in servers if isinstance(one, Smtp)] == [
         ("smtp", "mail.example.org", 25),
         ("smtp+starttls", "mail.example.org", 587),
         ("smtps", "mail.example.org", 465),
