@@ -1,4 +1,4 @@
-"""Mail that comes in: calendar replies, bounces, complaints. What it is not is noted and left alone.
+"""Mail that comes in: calendar replies here, bounces and complaints in `bounces`. What it is not is noted, and left.
 
 A calendar reply is believed only if the address it was sent to holds the token of one attendee, its ATTENDEE is that
 attendee's address, and its sender is that address too or acts for it (SENT-BY). A forwarded invitation, a forgery and
@@ -9,21 +9,22 @@ of a bounce its words without the addresses in them.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
 from datetime import datetime
 
 import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
-from events_service import attendees, outbox, people
+from events_service import attendees, bounces, people
 from events_service.attendees import Applied
 from events_service.calendars.model import Reply
 from events_service.calendars.replies import MAX_MESSAGE_BYTES as MAX_MESSAGE_BYTES
 from events_service.calendars.replies import CalendarMail, read_calendar_mail
 from events_service.config import Settings
-from events_service.db.tables import Attendee, Delivery, Event, Intake, Person
+from events_service.db.tables import Attendee, Event, Intake, Person
 from events_service.errors import ConflictError, InputError
-from events_service.mail.reports import Report, read_report
+from events_service.mail.bounds import bounded
+from events_service.mail.guesses import guess_report
+from events_service.mail.reports import read_report
 from events_service.mail.words import without_addresses
 from events_service.tokens import open_mail_token
 
@@ -35,10 +36,11 @@ _TRACE = (b"from:", b"message-id:", b"date:", b"subject:")
 
 
 def take(session: Session, message: bytes, settings: Settings, now: datetime) -> Intake:
-    """Read one e-mail and do what it calls for; the row says what it was (reply, bounce, complaint, auto, other).
+    """Read one e-mail and do what it calls for; the row says what it was, and what was done.
 
     It never raises for what a mail says: whatever cannot be used is `applied=False` with the reason. The same mail
-    again is answered with a row that is not kept, and changes nothing.
+    again is answered with a row that is not kept, and changes nothing. ConflictError, and nothing kept, for a bounce
+    of a message that is in DATA at this moment: give it again later.
     """
     taken = Intake(digest=digest(message), kind="other", applied=False, received_at=now)
     try:
@@ -50,23 +52,30 @@ def take(session: Session, message: bytes, settings: Settings, now: datetime) ->
             digest=before.digest, kind=before.kind, applied=False, why="the same mail was taken before", received_at=now
         )
     try:
-        mail = read_calendar_mail(message)
-        report = read_report(message) if mail.bounce else None
+        readable = bounded(message)
+        mail = read_calendar_mail(readable)
     except InputError as error:
         taken.why = str(error)
     else:
-        if report is not None:
-            _take_report(session, report, taken, now)
-        elif mail.bounce:
-            taken.kind, taken.why = "bounce", "it names no recipient's status; left alone"
-        elif mail.auto_replied or (mail.auto_submitted and mail.method != "REPLY"):
-            taken.kind, taken.why = "auto", "an automatic message; left alone"
-        else:
-            _take_mail(session, mail, taken, settings, now)
+        _take_read(session, mail, readable, taken, settings, now)
     taken.why = without_addresses(taken.why)
     session.add(taken)
     session.flush()
     return taken
+
+
+def _take_read(
+    session: Session, mail: CalendarMail, message: bytes, taken: Intake, settings: Settings, now: datetime
+) -> None:
+    report = read_report(message) or (None if mail.method else guess_report(message))
+    if report is not None:
+        bounces.take_report(session, report, mail.recipients, taken, settings, now)
+    elif mail.bounce:
+        taken.kind, taken.why = "bounce", "it names no recipient's status; left alone"
+    elif mail.auto_replied or (mail.auto_submitted and mail.method != "REPLY"):
+        taken.kind, taken.why = "auto", "an automatic message; left alone"
+    else:
+        _take_mail(session, mail, taken, settings, now)
 
 
 def digest(message: bytes) -> str:
@@ -90,8 +99,24 @@ def _take_mail(session: Session, mail: CalendarMail, taken: Intake, settings: Se
         results = [_take_reply(session, mail, reply, attendee, has_token, now) for reply in mail.replies]
         taken.applied = any(result.applied for result in results)
         taken.why = "; ".join(dict.fromkeys(r.why for r in results if r.applied == taken.applied))
-        if attendee is not None and has_token and taken.applied:
-            _settle_unknown(session, attendee, mail.answers_to, now)
+    _take_as_proof(session, mail, attendee if has_token else None, taken, now)
+
+
+def _take_as_proof(
+    session: Session, mail: CalendarMail, attendee: Attendee | None, taken: Intake, now: datetime
+) -> None:
+    """What somebody answers has arrived, whatever they say.
+
+    Its Message-ID names the message. The reply address alone does so where only one message can have told it.
+    """
+    doubtful = bounces.named_unknown(session, mail.answers_to)
+    if not doubtful and attendee is not None:
+        doubtful = bounces.only_one_told(session, attendee.id)
+    if bounces.arrived(session, [row.id for row in doubtful if row.id], now):
+        taken.why = f"{taken.why}; it answers {doubtful[0].step}, which has arrived then"
+        if taken.kind == "other":
+            taken.applied, taken.delivery_id = True, doubtful[0].id
+            taken.attendee_id = doubtful[0].attendee_id
 
 
 def _addressee(session: Session, mail: CalendarMail, settings: Settings) -> tuple[Attendee | None, bool]:
@@ -163,50 +188,3 @@ def _normal(address: str) -> str:
         return people.normalise_email(address)
     except InputError:
         return address
-
-
-def _settle_unknown(session: Session, attendee: Attendee, message_ids: Iterable[str], now: datetime) -> None:
-    """A reply that names a message proves that it arrived."""
-    rows = session.exec(
-        select(Delivery.id).where(
-            Delivery.attendee_id == attendee.id,
-            Delivery.state == "unknown",
-            col(Delivery.message_id).in_(list(message_ids)),
-        )
-    )
-    for id in rows.all():
-        if id is not None:
-            outbox.settle_by_hand(session, id, True, now)
-
-
-def _take_report(session: Session, report: Report, taken: Intake, now: datetime) -> None:
-    taken.kind = report.kind
-    delivery = session.exec(select(Delivery).where(col(Delivery.message_id).in_(report.message_ids))).first()
-    if delivery is None or delivery.id is None:
-        taken.why = "it names no message of ours; left alone"
-        return
-    taken.delivery_id, taken.attendee_id = delivery.id, delivery.attendee_id
-    if report.kind == "complaint":
-        taken.applied = _suppress(session, delivery, "complaint", now)
-        taken.why = "no more campaign mail to this address" if taken.applied else "its recipient is not known any more"
-    elif not report.final:
-        taken.why = f"not final ({report.action or 'no action'} {report.status}): the message may still arrive"
-    else:
-        # Whoever was erased stays so: a server's words about them, which may name them, are not taken.
-        erased = delivery.person_id is None and delivery.address is None
-        reason = " ".join(filter(None, ("bounced", report.status, "" if erased else report.diagnostic)))
-        taken.applied = outbox.bounced(session, delivery.id, reason, now)
-        taken.why = f"{delivery.step}: {reason[:100]}" if taken.applied else f"the message is {delivery.state} already"
-        if taken.applied and report.dead_address and _suppress(session, delivery, "bounced", now):
-            taken.why += "; no more mail to this address"
-        if erased:
-            taken.why = ""
-
-
-def _suppress(session: Session, delivery: Delivery, reason: str, now: datetime) -> bool:
-    person = session.get(Person, delivery.person_id) if delivery.person_id else None
-    address = delivery.address or (person.email if person else None)
-    if address is None:
-        return False
-    people.suppress(session, people.email_hash(address), reason, now)
-    return True

@@ -17,7 +17,7 @@ from typing import Annotated
 
 import typer
 
-from events_service.cli import intake
+from events_service.cli import intake, lmtp
 from events_service.cli.base import AT, DRY_RUN, JSON, Run, table, verb
 from events_service.clock import system_clock
 from events_service.config import Settings, load_settings
@@ -191,6 +191,7 @@ def _register(root: typer.Typer) -> None:
             raise typer.Exit(1)
 
     intake.register(root)
+    lmtp.register(root)
 
 
 def main(words: Sequence[str] | None = None) -> None:

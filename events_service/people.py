@@ -34,18 +34,19 @@ def find(session: Session, email: str) -> Person:
 def listing(session: Session, search: str | None = None) -> list[dict[str, Any]]:
     """People by address, as JSON values; `suppressed` gives the reasons for which they get no campaign mail.
 
-    Each word of `search` must occur in their address, name, organisation or institution; case and accents do not count.
+    `suppressed_at` is since when, by the oldest of these reasons. Each word of `search` must occur in their address,
+    name, organisation or institution; case and accents do not count.
     """
     query = (
         select(Person, col(Institution.name), col(Institution.ror))
         .outerjoin(Institution, col(Person.institution_id) == col(Institution.id))
         .order_by(col(Person.email))
     )
-    reasons: dict[str, list[str]] = {}
+    standing: dict[str, list[Suppression]] = {}
     for row in session.exec(_standing().order_by(col(Suppression.reason))):
-        reasons.setdefault(row.email_hash, []).append(row.reason)
+        standing.setdefault(row.email_hash, []).append(row)
     words = fold(search or "").split()
-    found = (_as_json(person, name, ror, reasons) for person, name, ror in session.exec(query))
+    found = (_as_json(person, name, ror, standing) for person, name, ror in session.exec(query))
     return [row for row in found if not words or _has(row, words)]
 
 
@@ -103,7 +104,10 @@ def unsuppress(session: Session, email: str, reason: str, now: datetime) -> dict
     return {"email": address, "lifted": sorted(lifted)}
 
 
-def _as_json(person: Person, institution: str | None, ror: str | None, reasons: dict[str, list[str]]) -> dict[str, Any]:
+def _as_json(
+    person: Person, institution: str | None, ror: str | None, standing: dict[str, list[Suppression]]
+) -> dict[str, Any]:
+    suppressed = standing.get(person.email_hash, [])
     return {
         "email": person.email,
         "name": person.name,
@@ -116,7 +120,8 @@ def _as_json(person: Person, institution: str | None, ror: str | None, reasons: 
         "role": person.role,
         "source": person.source,
         "unsubscribed_at": person.unsubscribed_at,
-        "suppressed": reasons.get(person.email_hash, []),
+        "suppressed": [row.reason for row in suppressed],
+        "suppressed_at": min((row.suppressed_at for row in suppressed), default=None),
     }
 
 

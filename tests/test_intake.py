@@ -368,7 +368,8 @@ def test_a_full_mailbox_a_filter_or_a_timeout_does_not_stop_the_address(
 ) -> None:
     with sqlite_database.write() as session:
         delivery = sent(session)
-        assert intake.take(session, bounce(delivery.message_id or "", status=status), settings, T).applied
+        said = "452 please try later"
+        assert intake.take(session, bounce(delivery.message_id or "", status=status, said=said), settings, T).applied
         assert state(session, delivery) == "bounced"
         assert not people.is_suppressed(session, people.email_hash(ADA))
 

@@ -56,6 +56,7 @@ def test_list_and_search(database: Database) -> None:
                 "source": "",
                 "unsubscribed_at": None,
                 "suppressed": [],
+                "suppressed_at": None,
             },
             {
                 "email": "zoe@example.org",
@@ -70,6 +71,7 @@ def test_list_and_search(database: Database) -> None:
                 "source": "",
                 "unsubscribed_at": NOW,
                 "suppressed": ["complaint", "unsubscribed"],
+                "suppressed_at": NOW,
             },
         ]
         for search, found in (

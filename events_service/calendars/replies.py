@@ -31,6 +31,8 @@ _ADDRESS = r'([^<>\s,;:@()"]+@[^<>\s,;:@()"]+)'
 _FROM = re.compile(rf'[^<>@,;()"]*<\s*{_ADDRESS}\s*>|{_ADDRESS}')
 _MESSAGE_ID = re.compile(r"<[^<>\s]{1,990}>")
 _AUTO_PRECEDENCE = frozenset({"auto_reply", "auto-reply"})
+_BULK_PRECEDENCE = frozenset({"bulk", "junk", "list"})
+_AUTO_HEADERS = ("X-Autoreply", "X-Auto-Reply", "X-Autorespond", "X-Autoresponse")
 
 _Message: TypeAlias = "email.message.Message[str, str]"
 
@@ -77,11 +79,14 @@ def read_calendar_mail(message_bytes: bytes) -> CalendarMail:
     # Parameters and comments may follow the keyword (RFC 3834 section 5).
     auto = re.split(r"[;(\s]", _header(message, "Auto-Submitted").strip().lower(), maxsplit=1)[0]
     bounce = _is_bounce(message, parts)
+    precedence = _header(message, "Precedence").strip().lower()
     replied = (
         auto == "auto-replied"
-        or _header(message, "Precedence").strip().lower() in _AUTO_PRECEDENCE
-        or any(_header(message, name) for name in ("X-Autoreply", "X-Autorespond", "X-Autoresponse"))
+        or precedence in _AUTO_PRECEDENCE
+        or any(_header(message, name) for name in _AUTO_HEADERS)
     )
+    # Whoever wants no answer to it, not even a bounce, is no person.
+    machine = precedence in _BULK_PRECEDENCE or _header(message, "Return-Path") == "<>"
     ids = _MESSAGE_ID.findall(_header(message, "In-Reply-To") + " " + _header(message, "References"))
     own_id = _MESSAGE_ID.search(_header(message, "Message-ID"))
     return CalendarMail(
@@ -89,7 +94,7 @@ def read_calendar_mail(message_bytes: bytes) -> CalendarMail:
         replies=replies,
         sender=_sender(message),
         recipients=_addresses(message, _RECIPIENT_HEADERS),
-        auto_submitted=bounce or replied or auto not in ("", "no"),
+        auto_submitted=bounce or replied or machine or auto not in ("", "no"),
         auto_replied=replied,
         bounce=bounce,
         message_id=own_id[0] if own_id else "",

@@ -81,7 +81,7 @@ def list_(
 
     with run.read() as session:
         rows = people.listing(session, search)
-    run.emit(rows, lambda console: console.print(table(SHOWN, [[row[name] for name in SHOWN] for row in rows])))
+    run.emit(rows, lambda console: console.print(table(SHOWN, [_shown(row) for row in rows])))
 
 
 @verb(app)
@@ -121,6 +121,12 @@ def unsuppress(
         document = people.unsuppress(session, email, reason, run.now)
     lifted = ", ".join(document["lifted"])
     run.emit(document, lambda console: console.print(f"{document['email']}: lifted {lifted}", markup=False))
+
+
+def _shown(row: dict[str, Any]) -> list[Any]:
+    since = row["suppressed_at"]
+    why = [*row["suppressed"], f"since {since:%Y-%m-%d}"] if since else []
+    return [row[name] for name in SHOWN[:-1]] + [why]
 
 
 def _said(document: dict[str, Any], dry_run: bool) -> str:

@@ -161,7 +161,9 @@ def test_the_sender_is_beyond_doubt_or_nobody(header: str, sender: str) -> None:
         ("Auto-Submitted: auto-generated\r\n", True, False),
         ('Auto-Submitted: Auto-Replied; owner="x"\r\n', True, True),
         ("Precedence: auto_reply\r\n", True, True),
-        ("Precedence: bulk\r\n", False, False),
+        ("Precedence: bulk\r\n", True, False),
+        ("Return-Path: <>\r\n", True, False),
+        ("Return-Path: <anna@example.com>\r\n", False, False),
         ("X-Autoreply: yes\r\n", True, True),
     ],
 )
