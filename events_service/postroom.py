@@ -78,6 +78,10 @@ class Postroom:
         """Finish what is in DATA, give the rest back, and take nothing more."""
         self._stopping.set()
 
+    def close(self) -> None:
+        """Give up what the transport keeps open, once nothing is in DATA."""
+        self._transport.close()
+
     def deliver(self, ids: Sequence[int]) -> Tally:
         """Send those of `ids` that are still pending and due. What cannot be sent is recorded, never raised.
 

@@ -67,6 +67,7 @@ def up(settings: Settings, host: str, port: int, threads: int, started: Callable
         scheduler.shutdown(wait=True)
         watch.close()
         worker.stop(timeout=int(postroom.data_lease_seconds * 1000))
+        postroom.close()
         broker.close()
         database.dispose()
 
@@ -177,6 +178,7 @@ def work(settings: Settings, database: Database, now: datetime | None, *, until_
         # After Ctrl-C threads are still sending: what is in DATA is finished, the rest given back.
         postroom.stop()
         queue.stop()
+        postroom.close()
     return vars(queue.tally)
 
 

@@ -68,6 +68,7 @@ def run_worker(settings: Settings, threads: int, stopped: threading.Event) -> No
     postroom.stop()
     log.info("worker stopping", pid=os.getpid())
     worker.stop()
+    postroom.close()
     broker.close()
     database.dispose()
 

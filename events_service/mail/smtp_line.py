@@ -28,7 +28,7 @@ CLOSING = 421
 LOST = (OSError, smtplib.SMTPException)
 _LOGIN_WANTED = (530, 534, 535, 538)
 """RFC 4954 section 6."""
-_FAREWELL_SECONDS = 5.0
+_FAREWELL_SECONDS = 1.0
 _EXPECTED = {"MAIL": 2, "RCPT": 2, "DATA": 3}
 _ABOUT_THE_MESSAGE = ("5.3.4", "5.6.7")
 """Too large, or its recipient needs SMTPUTF8: answers to what MAIL says of the message (RFC 1870, RFC 6531)."""
