@@ -11,7 +11,7 @@ import re
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from email import message_from_bytes
 from email.message import Message
@@ -43,6 +43,7 @@ class Desk:
         self.seconds = 0.0
         self.in_data = 0
         self.port = 0
+        self._after: int | None = None
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._ready = threading.Event()
@@ -62,13 +63,20 @@ class Desk:
         """How often it accepted each Message-ID."""
         return Counter(one.message_id for one in list(self.accepted))
 
-    def hold(self) -> None:
-        """From now on leave whole messages without a word. `in_data` counts them."""
-        self._loop.call_soon_threadsafe(self._open.clear)
+    def hold(self, after: int = 0) -> None:
+        """Once so many are accepted, leave whole messages without a word. `in_data` counts them."""
+        self._loop.call_soon_threadsafe(self._hold, after)
 
     def release(self) -> None:
         """Say the words that were held, and no longer hold any."""
-        self._loop.call_soon_threadsafe(self._open.set)
+        self._loop.call_soon_threadsafe(self._hold, None)
+
+    def _hold(self, after: int | None) -> None:
+        self._after = after
+        if after is not None and len(self.accepted) >= after:
+            self._open.clear()
+        else:
+            self._open.set()
 
     def start(self) -> None:
         """Serve, in a thread."""
@@ -93,45 +101,56 @@ class Desk:
         self._ready.set()
         await self._over.wait()
         server.close()
-        for task in asyncio.all_tasks() - {asyncio.current_task()}:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+        talks = asyncio.all_tasks() - {asyncio.current_task()}
+        for talk in talks:
+            talk.cancel()
+        await asyncio.gather(*talks, return_exceptions=True)
+        # What was closed by that is let go of in the loop's next round.
+        await asyncio.sleep(0)
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(ConnectionError, asyncio.IncompleteReadError):
-            writer.write(b"220 desk ESMTP\r\n")
-            recipient = ""
-            while line := await reader.readline():
-                match line[:4].upper():
-                    case b"EHLO":
-                        writer.write(_HELLO)
-                    case b"RCPT":
-                        recipient = line.split(b"<", 1)[1].split(b">", 1)[0].decode()
-                        writer.write(b"250 fine\r\n")
-                    case b"DATA":
-                        writer.write(b"354 go on\r\n")
-                        await writer.drain()
-                        await self._take(recipient, await reader.readuntil(b"\r\n.\r\n"))
-                        writer.write(b"250 taken\r\n")
-                    case b"QUIT":
-                        writer.write(b"221 bye\r\n")
-                        break
-                    case _:
-                        writer.write(b"250 fine\r\n")
-                await writer.drain()
-        writer.close()
+        try:
+            await self._listen(reader, writer)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.transport.abort()
+
+    async def _listen(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 desk ESMTP\r\n")
+        recipient = ""
+        while line := await reader.readline():
+            match line[:4].upper():
+                case b"EHLO":
+                    writer.write(_HELLO)
+                case b"RCPT":
+                    recipient = line.split(b"<", 1)[1].split(b">", 1)[0].decode()
+                    writer.write(b"250 fine\r\n")
+                case b"DATA":
+                    writer.write(b"354 go on\r\n")
+                    await writer.drain()
+                    await self._take(recipient, await reader.readuntil(b"\r\n.\r\n"))
+                    writer.write(b"250 taken\r\n")
+                case b"QUIT":
+                    writer.write(b"221 bye\r\n")
+                    await writer.drain()
+                    return
+                case _:
+                    writer.write(b"250 fine\r\n")
+            await writer.drain()
 
     async def _take(self, recipient: str, data: bytes) -> None:
         self.in_data += 1
         try:
-            await self._open.wait()
             if self.seconds:
                 await asyncio.sleep(self.seconds)
+            await self._open.wait()
         finally:
             self.in_data -= 1
         found = _MESSAGE_ID.search(data)
         self.accepted.append(Accepted(found[1].decode() if found else "", recipient, data[:-5]))
+        if self._after is not None:
+            self._hold(self._after)
 
 
 @contextmanager

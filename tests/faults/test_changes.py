@@ -1,0 +1,155 @@
+"""What organisers and recipients change in the middle of a campaign: nothing goes out after it that no longer holds.
+
+The mail server holds its word while the change is made, so that every connection is in DATA then: what is accepted
+after that has passed its fence before the change or after it, and it is known which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from urllib.request import Request, urlopen
+
+import pytest
+import sqlalchemy as sa
+
+from events_service import programmes
+from events_service.db.session import Database
+from events_service.db.tables import Delivery, Person
+from events_service.outbox import ROWS
+from events_service.tokens import mail_token
+from tests.crowds import counts, crowd
+from tests.domain.given import LANCASHIRE
+from tests.faults.desk import Accepted, Desk
+from tests.faults.promises import kept, undecided
+from tests.ledger import open_gate
+from tests.processes import Live, environment, live, run
+
+QUICK = {"tick_seconds": 0.2, "ring_again_seconds": 1, "lease_seconds": 60, "chunk_size": 10}
+THREADS = 3
+STOPPED = frozenset({"suppressed", "held", "cancelled"})
+
+
+class Scene:
+    """A campaign that is being sent, in one process; the organiser's commands beside it."""
+
+    def __init__(self, database: Database, desk: Desk, folder: Path) -> None:
+        self.database, self.desk, self.folder = database, desk, folder
+        url = database.url.render_as_string(hide_password=False)
+        self.settings = QUICK | {"database_url": url, "smtp_url": desk.url}
+        self.up: Live
+
+    @contextmanager
+    def running(self) -> Iterator[str]:
+        """Let it run; the address of its pages."""
+        with live(self.folder, "up", "--port", 0, "--threads", THREADS, **self.settings) as self.up:
+            yield self.up.wait_for_line("serving").split()[1].rstrip(";")
+            assert self.up.stop() == 0
+            assert "Traceback" not in self.up.said
+
+    @contextmanager
+    def held(self, after: int) -> Iterator[None]:
+        """Every connection in DATA, once so many were accepted; they have their words when the block ends.
+
+        `before` then says how many had passed their fences until then.
+        """
+        self.desk.hold(after)
+        self.up.wait_for(lambda: self.desk.count >= after and self.desk.in_data == THREADS, "every connection in DATA")
+        self.before = self.desk.count + THREADS
+        yield
+        self.desk.release()
+
+    def command(self, *words: str) -> None:
+        """What an organiser types."""
+        done = run(self.folder, *words, **self.settings)
+        assert done.returncode == 0, done.stderr
+
+    def later(self) -> list[Accepted]:
+        """What was accepted that had not passed its fence when the change was made."""
+        return self.desk.accepted[self.before :]
+
+    def is_decided(self) -> bool:
+        """Whether nothing is on its way, and nothing due."""
+        return undecided(self.database) == 0
+
+
+@pytest.fixture
+def scene(database: Database, desk: Desk, tmp_path: Path, full: bool) -> Scene:
+    """An event in fifty days, in the window of a programme that began a year ago and more."""
+    now = datetime.now(UTC)
+    crowd(database, 600 if full else 90)
+    began = (now - timedelta(days=410)).replace(day=1)
+    text = LANCASHIRE.read_text().replace("start = 2022-04-01", f"start = {began:%Y-%m-%d}")
+    with database.write() as session:
+        programmes.load(session, text, "plan.toml", now)
+    desk.seconds = 0.005
+    return Scene(database, desk, tmp_path)
+
+
+def rows(scene: Scene, *where: sa.ColumnElement[bool]) -> list[Delivery]:
+    with scene.database.read() as session:
+        return list(session.scalars(sa.select(Delivery).where(*where).order_by(ROWS.c.id)))
+
+
+def test_unsubscribed_held_and_gated(scene: Scene) -> None:
+    with scene.running() as address:
+        with scene.held(after=10):
+            claimed = rows(scene, ROWS.c.state == "sending", ROWS.c.in_data_at.is_(None))[0]
+            waiting = rows(scene, ROWS.c.state == "pending")[-1]
+            for row in (claimed, waiting):
+                unsubscribe(address, row.person_id or 0)
+        with scene.held(after=scene.before + 10):
+            scene.command("campaign", "hold", "munich")
+        scene.up.wait_for(scene.is_decided, "an end")
+        assert scene.later() == []
+        scene.command("campaign", "release", "munich")
+        with scene.held(after=scene.before + 10), scene.database.write() as session:
+            open_gate(session, "review-12")
+        # Whoever had looked at the reviews before may finish its chunk.
+        scene.up.wait_for(scene.is_decided, "an end")
+        assert len(scene.later()) < THREADS * QUICK["chunk_size"]
+        record = ("--decision", "continue", "--notes", "-")
+        scene.command("review", "record", "review-12", *record)
+        scene.up.wait_for(lambda: counts(scene.database).keys() == {"sent", "suppressed"}, "all but two")
+    assert kept(scene.database, scene.desk, stopped=STOPPED)["suppressed"] == 2
+    with scene.database.read() as session:
+        spared = sa.select(Person.email).where(Person.id.in_((claimed.person_id, waiting.person_id)))
+        assert not {one.recipient for one in scene.desk.accepted} & set(session.scalars(spared))
+
+
+def unsubscribe(address: str, person: int) -> None:
+    """As a mail program does it (RFC 8058)."""
+    token = mail_token(environment()["EVENTS_SECRET_KEY"].encode(), "unsubscribe", person)
+    request = Request(f"{address}/unsubscribe/{token}", data=b"List-Unsubscribe=One-Click")
+    with urlopen(request, timeout=30) as answer:
+        assert answer.status == 200
+
+
+def test_moved_and_then_cancelled(scene: Scene) -> None:
+    with scene.running():
+        with scene.held(after=10):
+            starts = datetime.now(UTC) + timedelta(days=52)
+            scene.command("event", "move", "munich", "--starts", f"{starts:%Y-%m-%dT%H:%M}")
+        moved = scene.before
+        with scene.held(after=3 * moved):
+            scene.command("event", "cancel", "munich", "--reason", "strike")
+        scene.up.wait_for(scene.is_decided, "an end")
+        first, then = scene.desk.accepted[:moved], scene.desk.accepted[moved : scene.before]
+        # Whoever had heard of the old time is told the new one; the others hear of the new one alone.
+        assert {sequence(one) for one in first} == {0}
+        assert {sequence(one) for one in then} == {1}
+        told = {one.recipient for one in first + then}
+        assert {sequence(one) for one in scene.later()} == {2}
+        assert sorted(one.recipient for one in scene.later()) == sorted(told)
+    kept(scene.database, scene.desk, stopped=STOPPED)
+    assert {row.state for row in rows(scene, ROWS.c.purpose == "cancellation")} == {"sent"}
+
+
+def sequence(accepted: Accepted) -> int:
+    """The SEQUENCE of the event that a message speaks of."""
+    [part] = [part for part in accepted.message.walk() if part.get_content_type() == "text/calendar"][:1]
+    payload = part.get_payload(decode=True)
+    assert isinstance(payload, bytes)
+    return int(payload.decode().split("SEQUENCE:")[1].split()[0])
