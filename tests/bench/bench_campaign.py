@@ -38,7 +38,7 @@ def campaign_sqlite(folder: Path) -> Figure:
         yardstick.take()
         value = running.here(folder / "campaign", to, LETTERS)
         yardstick.take()
-    return Figure(value, yardstick.rate, value / yardstick.rate)
+    return Figure(value, yardstick.rate, value / yardstick.rate, stages.microseconds() | {"bytes": stages.size})
 
 
 @bench("campaign-postgres-rabbitmq", unit="messages/s")
@@ -48,10 +48,18 @@ def campaign_postgres_rabbitmq(folder: Path) -> Figure:
     with sink(folder) as to, running.fleet(folder / "live", to, processes=2, threads=THREADS) as fleet:
         yardstick = Yardstick(to, size)
         yardstick.take()
+        before = fleet.processor_seconds(to)
         value = fleet.send(to, LETTERS)
+        costs = {
+            name: (seconds - before[name]) / LETTERS * 1e6 for name, seconds in fleet.processor_seconds(to).items()
+        }
         yardstick.take()
-    progress(f"campaign-postgres-rabbitmq: {THREADS} threads a process; a worker had {max(fleet.rss) / 1e6:,.0f} MB")
-    return Figure(value, yardstick.rate, value / yardstick.rate)
+        costs |= {"commits_per_second": running.commits_per_second(fleet.database), "threads": THREADS, "processes": 2}
+    progress(
+        f"campaign-postgres-rabbitmq: {THREADS} threads a process; a worker had {max(fleet.rss) / 1e6:,.0f} MB;"
+        f" a message costs, in µs of a processor: {', '.join(f'{name} {cost:,.0f}' for name, cost in costs.items())}"
+    )
+    return Figure(value, yardstick.rate, value / yardstick.rate, costs)
 
 
 @bench("nodemailer", unit="messages/s")

@@ -7,9 +7,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 EVENTS = Path(sys.executable).parent / "events"
 
@@ -18,12 +18,14 @@ EVENTS = Path(sys.executable).parent / "events"
 class Figure:
     """What a benchmark measured, in its unit; `yardstick` is what the machine itself does then, `ratio` compares them.
 
-    Both are None where there is nothing to compare with. Each benchmark says which way its ratio goes.
+    Both are None where there is nothing to compare with. Each benchmark says which way its ratio goes. `costs` is what
+    the model of `model.py` wants to know beside the value.
     """
 
     value: float
     yardstick: float | None = None
     ratio: float | None = None
+    costs: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -34,15 +36,18 @@ class Benchmark:
     unit: str
     measure: Callable[[Path], Figure]
 
-    def line(self, figure: Figure) -> dict[str, str | float | None]:
+    def line(self, figure: Figure) -> dict[str, Any]:
         """The JSON line that is printed, to four significant digits."""
-        return {
+        line: dict[str, Any] = {
             "bench": self.name,
             "value": _rounded(figure.value),
             "unit": self.unit,
             "yardstick": _rounded(figure.yardstick),
             "ratio": _rounded(figure.ratio),
         }
+        if figure.costs:
+            line["costs"] = {name: _rounded(cost) for name, cost in figure.costs.items()}
+        return line
 
 
 class Unavailable(Exception):  # noqa: N818

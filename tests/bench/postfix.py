@@ -33,6 +33,7 @@ class Sink:
     """A running smtp-sink."""
 
     port: int
+    pid: int
     _counter: Path
     kept: Path
     """Where it writes what it takes, if it was asked to: a line `X-Rcpt-Args: <address>`, then the message."""
@@ -77,7 +78,7 @@ def sink(folder: Path, *, keep: bool = False) -> Iterator[Sink]:
         )
     try:
         _wait_for(port, process, counter)
-        yield Sink(port, counter, kept)
+        yield Sink(port, process.pid, counter, kept)
     finally:
         process.kill()
         process.wait()

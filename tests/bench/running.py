@@ -6,11 +6,13 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from events_service.config import Settings
 from events_service.db.schema import open_database
@@ -65,7 +67,8 @@ def sent_here(settings: Settings, database: Database, to: Sink, letters: int) ->
 
 @dataclass
 class Fleet:
-    """Worker processes and a scheduler on PostgreSQL and RabbitMQ. `rss` is the most memory a worker had, in bytes."""
+    """Worker processes and a scheduler on PostgreSQL and RabbitMQ. `rss` is the most memory that a worker had, in
+    bytes, each time somebody looked."""
 
     database: Database
     workers: Live
@@ -85,8 +88,20 @@ class Fleet:
             raise RuntimeError(f"the sink took {to.messages - before} messages, not {letters}")
         return letters / taken
 
+    def processor_seconds(self, to: Sink) -> dict[str, float]:
+        """What workers, database connections and the sink took of the processors so far; 0 for what is elsewhere."""
+        with self.database.read() as session:
+            of_ours = "SELECT pid FROM pg_stat_activity WHERE datname = current_database()"
+            backends = session.execute(sa.text(of_ours)).scalars().all()
+        groups = {"worker_cpu": self.workers.children, "database_cpu": backends, "sink_cpu": [to.pid]}
+        return {name: sum(map(processor_seconds, pids)) for name, pids in groups.items()}
+
+    def resident(self) -> int:
+        """The bytes of memory of the worker process that has most."""
+        return max(resident(pid) for pid in self.workers.children)
+
     def _look(self, what: str) -> str:
-        self.rss.append(max(resident(pid) for pid in self.workers.children))
+        self.rss.append(self.resident())
         return f"{what}; {counts(self.database)}; the workers said: {self.workers.said[-500:]}"
 
 
@@ -148,3 +163,30 @@ def resident(pid: int) -> int:
     except OSError:
         return 0
     return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def processor_seconds(pid: int) -> float:
+    """What a process took of the processors since it began, with all its threads; 0 for one that is gone."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def commits_per_second(database: Database, connections: int = 8, each: int = 200) -> float:
+    """Commits of one small row a second, over so many connections at once."""
+    with database.write() as session:
+        session.execute(sa.text("CREATE TABLE one_row (id integer PRIMARY KEY, n integer NOT NULL)"))
+        session.execute(sa.text("INSERT INTO one_row VALUES (:id, 0)"), [{"id": id} for id in range(connections)])
+
+    def commit(id: int) -> None:
+        with database.engine.connect() as connection:
+            for _ in range(each):
+                connection.execute(sa.text("UPDATE one_row SET n = n + 1 WHERE id = :id"), {"id": id})
+                connection.commit()
+
+    began = time.perf_counter()
+    with ThreadPoolExecutor(connections) as pool:
+        list(pool.map(commit, range(connections)))
+    return connections * each / (time.perf_counter() - began)
