@@ -1,0 +1,116 @@
+"""What is in deploy/: units and a compose file that their programs take, with commands and settings that are there."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from events_service.config import Settings, unknown_settings
+from events_service.mail.transports import transport
+from events_service.main import main
+
+SERVICES = ("events-lmtp", "events-scheduler", "events-up", "events-web", "events-worker")
+INSTALLED = "/opt/events/.venv/bin/events"
+
+
+@pytest.fixture
+def deploy(repository: Path) -> Path:
+    return repository / "deploy"
+
+
+@pytest.fixture
+def units(deploy: Path, tmp_path: Path) -> Path:
+    """The units, with the command where it is here."""
+    copy = tmp_path / "systemd"
+    shutil.copytree(deploy / "systemd", copy)
+    for path in copy.glob("*.service"):
+        text = path.read_text()
+        assert text.count(f"ExecStart={INSTALLED} ") == 1
+        path.write_text(text.replace(INSTALLED, str(Path(sys.executable).with_name("events"))))
+    return copy
+
+
+def installed(program: str, package: str) -> str:
+    """The program, or else this test's end."""
+    found = shutil.which(program)
+    if found is None:
+        pytest.skip(f"{program} is not installed (Debian: {package})")
+    return found
+
+
+def test_systemd_takes_every_unit(units: Path) -> None:
+    analyse = installed("systemd-analyze", "systemd")
+    assert sorted(path.stem for path in units.glob("*.service")) == list(SERVICES)
+    for path in [*units.glob("*.service"), *units.glob("*.socket")]:
+        done = subprocess.run([analyse, "verify", "--man=no", path], capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", ""), path.name
+
+
+def test_units_are_hardened(units: Path) -> None:
+    """systemd's own figure, from 0 (shut in) to 10 (may do all): a line that is lost shows in it."""
+    analyse = installed("systemd-analyze", "systemd")
+    for path in units.glob("*.service"):
+        command = [analyse, "security", "--offline=true", "--no-pager", "--threshold=15", path]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout.splitlines()[-1:] or done.stderr
+
+
+def test_docker_compose_takes_the_compose_file(deploy: Path) -> None:
+    compose = installed("docker-compose", "docker-compose")
+    command = [compose, "--file", deploy / "compose.yaml", "config"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    listed = subprocess.run([*command, "--services"], capture_output=True, text=True, check=True)
+    assert sorted(listed.stdout.split()) == ["broker", "database", "migrate", "scheduler", "web", "worker"]
+
+
+def test_every_command_that_is_started_is_one(deploy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = "".join(path.read_text() for path in (deploy / "systemd").glob("*.service"))
+    words = [line.split(INSTALLED, 1)[1] for line in text.splitlines() if line.startswith("ExecStart=")]
+    words += re.findall(r"^\w+: events (.*)$", (deploy.parent / "Procfile").read_text(), re.MULTILINE)
+    for listed in re.findall(r"^\s+command: \[(.*)\]$", (deploy / "compose.yaml").read_text(), re.MULTILINE):
+        words.append(listed.replace(",", " "))
+    assert len(words) == len(SERVICES) + 4 + 3
+    for line in words:
+        with pytest.raises(SystemExit) as left:
+            main([*shlex.split(line.replace("${PORT:-8000}", "8000")), "--help"])
+        assert left.value.code == 0, line
+    assert "Usage: events" in capsys.readouterr().out
+
+
+def test_every_setting_that_is_named_is_one(deploy: Path) -> None:
+    paths = [*deploy.rglob("*.service"), *deploy.rglob("*.conf"), deploy / "compose.yaml", deploy / "Dockerfile"]
+    named = {name for path in paths for name in re.findall(r"EVENTS_[A-Z_]+", path.read_text())}
+    assert unknown_settings(dict.fromkeys(named, "")) == []
+    assert {"EVENTS_SECRET_KEY_FILE", "EVENTS_DATABASE_URL_FILE", "EVENTS_BROKER_URL_FILE"} <= named
+
+
+def test_what_sends_is_given_the_time_to_finish_what_is_in_data(deploy: Path) -> None:
+    """A mail server may take ten minutes for its word; whoever is killed before leaves a message in doubt."""
+    longest = transport("smtp://127.0.0.1:25", timeout=Settings().smtp_timeout_seconds).longest_seconds
+    given = [
+        re.findall(r"^TimeoutStopSec=(\d+)min$", (deploy / f"systemd/{name}.service").read_text(), re.MULTILINE)
+        for name in ("events-worker", "events-up")
+    ]
+    worker = (deploy / "compose.yaml").read_text().split("\n  worker:\n")[1].split("\n  scheduler:\n")[0]
+    given.append(re.findall(r"^    stop_grace_period: (\d+)m$", worker, re.MULTILINE))
+    # `events up` waits for its workers as long as a lease in DATA, which is a tenth longer.
+    assert [60 * int(one) > 1.1 * longest for [one] in given] == [True] * 3
+
+
+def test_what_the_image_is_made_from_is_there(deploy: Path) -> None:
+    lines = (deploy / "Dockerfile").read_text().splitlines()
+    copied = [line.split()[1:-1] for line in lines if line.startswith("COPY ") and "--from" not in line]
+    sources = [source for line in copied for source in line]
+    let_in = (deploy.parent / ".dockerignore").read_text().splitlines()
+    assert "requirements/prod.lock" in sources
+    for source in sources:
+        assert (deploy.parent / source).exists(), source
+        assert f"!{source}" in let_in, source
+    assert "USER events" in lines and any(line.startswith("HEALTHCHECK ") for line in lines)
