@@ -48,13 +48,16 @@ def reply_under_load(folder: Path) -> Figure:
         fleet = stack.enter_context(running.fleet(folder / "live", to, secret_key=_SECRET.decode()))
         port = free_port()
         web = stack.enter_context(live(folder / "live", "web", "--port", port, **fleet.settings))
+        web.wait_for_line("serving")
+        began = running.processor_seconds(web.process.pid)
         waits = _waits(fleet.database, to, port, web)
+        web_cpu = (running.processor_seconds(web.process.pid) - began) / len(waits) * 1e6
     progress(f"reply-under-load: PostgreSQL and RabbitMQ: {_said(waits)}")
     (folder / "up").mkdir()
     with sink(folder / "up", keep=True) as to:
         beside = _in_one_process(folder / "up", to)
     progress(f"reply-under-load: `events up` on SQLite: {_said(beside)}")
-    return Figure(_percentile(waits))
+    return Figure(_percentile(waits), costs={"web_cpu": web_cpu})
 
 
 def _in_one_process(folder: Path, to: Sink) -> list[float]:
