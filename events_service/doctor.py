@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
-from zoneinfo import ZoneInfo
+from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
 
-from events_service import deliveries, outbox
+from events_service import deliveries, figures, heartbeat, outbox
 from events_service.config import Settings, shipped, templates_dir
 from events_service.db.schema import HEAD, current_revision, open_database
 from events_service.db.session import Database, database_now
 from events_service.domain.cadence import read_cadence
+from events_service.domain.delivery import HELD_IN_DOUBT
 from events_service.domain.programme_file import load_programme
 from events_service.domain.survey_file import load_survey
 from events_service.errors import DatabaseError, EventsError, InputError, SettingsError
@@ -22,6 +22,7 @@ from events_service.mail.transports import transport
 from events_service.outbox import ROWS
 
 _SKEW = timedelta(seconds=5)
+_QUIET = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,7 @@ def examine(load: Callable[[], Settings], broker: Callable[[Settings], str], now
     found += list(_database(settings, now))
     found.append(_look("broker", lambda: broker(settings)))
     found.append(_look("smtp", lambda: _mail(settings)))
+    found.append(Check("rates", True, _rates(settings)))
     found.append(_look("templates", _templates))
     found.append(_look("schedules", _schedules))
     found.append(_look("secret key", lambda: _secret(settings)))
@@ -71,6 +73,7 @@ def _database(settings: Settings, now: datetime) -> Iterator[Check]:
         yield _look("schema", lambda: f"{current_revision(database)} of {HEAD}")
         yield _look("clock", lambda: _clock(database, now))
         yield _look("deliveries", lambda: _deliveries(database))
+        yield _look("ticks", lambda: _ticks(database, settings, now))
     finally:
         database.dispose()
 
@@ -91,17 +94,48 @@ def _clock(database: Database, now: datetime) -> str:
         raise DatabaseError(
             f"this machine's clock and the database's are {apart.total_seconds():.0f} s apart; set them by NTP"
         )
-    return f"{now.astimezone(ZoneInfo('UTC')):%Y-%m-%dT%H:%M:%SZ}, the database agrees"
+    return f"{_utc(now)}, the database agrees"
 
 
 def _deliveries(database: Database) -> str:
     with database.read() as session:
         counts = outbox.counts(session)
+        in_doubt = figures.held(session).get(HELD_IN_DOUBT, 0)
     doubtful = {state: counts[state] for state in (deliveries.UNKNOWN, deliveries.FAILED) if counts.get(state)}
-    if not doubtful:
+    words = [f"{count} {state}" for state, count in doubtful.items()]
+    if in_doubt:
+        words.append(f"{in_doubt} held in doubt after a restore")
+        doubtful["held"] = in_doubt
+    if not words:
         return f"{sum(counts.values())} in all, none that needs a person"
-    words = ", ".join(f"{count} {state}" for state, count in doubtful.items())
-    return f"{words}: look at them with `events delivery list --state {next(iter(doubtful))}`"
+    return f"{', '.join(words)}: look at them with `events delivery list --state {next(iter(doubtful))}`"
+
+
+def _ticks(database: Database, settings: Settings, now: datetime) -> str:
+    """It is a fault only where a scheduler ran and is gone: who works by hand has none."""
+    with database.read() as session:
+        waits, beat = figures.waiting(session, now), heartbeat.last(session)
+    due = "nothing is due"
+    if waits.oldest_due:
+        due = f"{waits.due} due, the oldest since {_utc(waits.oldest_due)}"
+    if beat is None or beat.ended_at is None:
+        return f"none yet, {due}; `events up` or `events scheduler` sends what is"
+    if waits.oldest_due and now - beat.ended_at > max(_QUIET, 5 * timedelta(seconds=settings.tick_seconds)):
+        raise DatabaseError(
+            f"{due}, and no tick has ended since {_utc(beat.ended_at)}; see that `events up` or `events scheduler` runs"
+        )
+    return f"the last ended at {_utc(beat.ended_at)}, {due}"
+
+
+def _rates(settings: Settings) -> str:
+    bounds = [f"{settings.rate_per_second:g} a second in all"] if settings.rate_per_second else []
+    if settings.domain_rate_per_second:
+        bounds.append(f"{settings.domain_rate_per_second:g} a second to one domain")
+    return f"{' and '.join(bounds)}, for each worker process" if bounds else "as fast as the mail server takes them"
+
+
+def _utc(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _mail(settings: Settings) -> str:

@@ -11,7 +11,8 @@ import os
 import sys
 import tempfile
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -156,7 +157,8 @@ def _register(root: typer.Typer) -> None:
         from schedules.service import ring_through
 
         configure_logs(run.settings, logging.WARNING)
-        done = ring_through(run.settings, run.database, run.now, dry_run=run.dry_run)
+        with _noted(run):
+            done = ring_through(run.settings, run.database, run.now, dry_run=run.dry_run)
         run.emit(done, lambda console: console.print(table(["what", "how many"], sorted(done.items()))))
 
     @verb(root, "work")
@@ -170,12 +172,13 @@ def _register(root: typer.Typer) -> None:
         if run.dry_run:
             done = would_work(run.settings, run.database, run.now)
         else:
-            done = work(run.settings, run.database, run.now if run.at else None, until_idle=until_idle)
+            with _noted(run):
+                done = work(run.settings, run.database, run.now if run.at else None, until_idle=until_idle)
         run.emit(done, lambda console: console.print(table(["what", "how many"], sorted(done.items()))))
 
     @verb(root, "doctor")
     def _doctor(run: Run) -> None:
-        """Look at database, schema, broker, SMTP, templates, settings and clock."""
+        """Look at database, schema, clock, deliveries, ticks, broker, SMTP, rates, templates and settings."""
         from events_service.doctor import examine
         from workers.broker import check_broker, make_broker
 
@@ -192,6 +195,22 @@ def _register(root: typer.Typer) -> None:
 
     intake.register(root)
     lmtp.register(root)
+
+
+@contextmanager
+def _noted(run: Run) -> Iterator[None]:
+    """Where now is the clock's: notice a database that was restored, and note that the service runs and has run."""
+    if run.at or run.dry_run:
+        yield
+        return
+    from events_service import heartbeat, restored
+
+    restored.notice(run.database, run.settings, run.now)
+    heartbeat.begin(run.database, run.settings, run.now)
+    yield
+    # It may have gone on for hours.
+    heartbeat.begin(run.database, run.settings, system_clock())
+    heartbeat.end(run.database, system_clock())
 
 
 def main(words: Sequence[str] | None = None) -> None:

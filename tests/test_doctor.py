@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 from sqlmodel import Session
 
+from events_service import heartbeat
 from events_service.config import Settings
 from events_service.db.schema import HEAD, open_database
 from events_service.doctor import Check, examine
+from events_service.domain.delivery import HELD_IN_DOUBT
 from events_service.errors import BrokerError, SettingsError
 from tests.cli.conftest import Command, events
 from tests.test_outbox import post, row
@@ -22,8 +24,10 @@ NAMES = [
     "schema",
     "clock",
     "deliveries",
+    "ticks",
     "broker",
     "smtp",
+    "rates",
     "templates",
     "schedules",
     "secret key",
@@ -56,6 +60,39 @@ def test_what_needs_a_person_is_counted(settings: Settings) -> None:
 
 def _states(session: Session, *states: str) -> None:
     post(session, *(row(number, state=state) for number, state in enumerate(states)))
+
+
+def test_what_a_restore_left_in_doubt_is_counted(settings: Settings) -> None:
+    database = open_database(settings.resolved_database_url)
+    with database.write() as session:
+        post(session, row(1, state="held", hold_reason=HELD_IN_DOUBT), row(2, state="held", hold_reason="organiser"))
+    database.dispose()
+    detail = look(settings)["deliveries"].detail
+    assert detail == "1 held in doubt after a restore: look at them with `events delivery list --state held`"
+
+
+def test_a_scheduler_that_is_gone_while_something_is_due_is_a_fault(settings: Settings) -> None:
+    now = datetime.now(UTC)
+    assert look(settings)["ticks"].detail.startswith("none yet, nothing is due; `events up`")
+    database = open_database(settings.resolved_database_url)
+    heartbeat.begin(database, settings, now)
+    heartbeat.end(database, now - timedelta(hours=1))
+    found = look(settings)["ticks"]
+    assert found.ok and "nothing is due" in found.detail
+    with database.write() as session:
+        post(session, row(1), row(2))
+    found = look(settings)["ticks"]
+    assert not found.ok and found.detail.startswith("2 due, the oldest since 2")
+    assert "see that `events up` or `events scheduler` runs" in found.detail
+    heartbeat.end(database, now)
+    assert look(settings)["ticks"].ok
+    database.dispose()
+
+
+def test_rates_are_told(settings: Settings) -> None:
+    assert look(settings)["rates"].detail == "as fast as the mail server takes them"
+    bound = settings.model_copy(update={"rate_per_second": 20.0, "domain_rate_per_second": 0.5})
+    assert look(bound)["rates"].detail == "20 a second in all and 0.5 a second to one domain, for each worker process"
 
 
 def test_clocks_that_differ_are_a_fault(settings: Settings) -> None:
