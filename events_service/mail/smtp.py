@@ -15,7 +15,7 @@ from contextlib import contextmanager
 
 from events_service.errors import MailError, SenderRefusedError, TransientMailError
 from events_service.mail.smtp_client import Server
-from events_service.mail.smtp_line import CLOSING, Line, Timeouts
+from events_service.mail.smtp_line import CLOSING, SHARE, Line, Timeouts
 from events_service.mail.wire import Fence, Outgoing
 
 FINAL_DOT_SECONDS = 600.0
@@ -24,7 +24,6 @@ MAX_IDLE = 8
 _ASK_AFTER_SECONDS = 5.0
 _MOST_MESSAGES = 1000
 """Over one connection: Exim closes those that go on (`smtp_accept_max_per_connection`)."""
-_SHARE = 10
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 300.0
 
 
@@ -34,9 +33,9 @@ class Smtp:
     `timeout` is how many seconds each phase may take at most, `final_timeout` how many the word on a whole message;
     `smtp_line.Timeouts` has the table. Safe to share between threads; a fork begins with no connections.
 
-    Whoever is told 421 by the server closes its connection, and nobody connects for a second; for twice as long each
-    time it says so again, five minutes at most, until it takes a message. But where it took ten messages or more over a
-    connection before, that is its share: no connection takes more from then on, and nobody waits.
+    When the server says 421, nobody connects for a second; for twice as long each time that it says so again, five
+    minutes at most, until it takes a message. But where it took ten messages or more over that connection before, that
+    is a connection's share: none takes more from then on, and nobody waits.
     """
 
     def __init__(
@@ -105,7 +104,7 @@ class Smtp:
         """Learn from what the server said last; `took` where it took a message."""
         if took:
             self._pause = 0.0
-        elif line.closing and line.taken >= _SHARE:
+        elif line.closing and line.taken >= SHARE:
             self._most = min(self._most, line.taken)
         elif line.closing:
             self._slow_down()

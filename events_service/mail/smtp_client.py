@@ -106,6 +106,14 @@ class _Client(smtplib.SMTP):
             self.close()
             raise
 
+    def ehlo(self, name: str = "") -> tuple[int, bytes]:
+        code, text = super().ehlo(name)
+        if code // 100 == 4:
+            # smtplib would say HELO next. That is for servers that do not know EHLO.
+            self.close()
+            raise smtplib.SMTPHeloError(code, text)
+        return code, text
+
     def docmd(self, cmd: str, args: str = "") -> tuple[int, bytes]:
         answer = super().docmd(cmd, args)
         if cmd.upper() == "STARTTLS" and self._talk is not None and self._talk.more:

@@ -25,6 +25,8 @@ from events_service.mail.smtp_replies import Reply, Talk
 from events_service.mail.wire import Fence, Outgoing
 
 CLOSING = 421
+SHARE = 10
+"""After so many messages over one connection, 421 says that it had its share; before, that the server is busy."""
 LOST = (OSError, smtplib.SMTPException)
 _LOGIN_WANTED = (530, 534, 535, 538)
 """RFC 4954 section 6."""
@@ -158,7 +160,7 @@ class Line:
                     self._begin_anew(answers)
                 if not self.usable:
                     self.drop()
-                raise _refusal(phase, answer)
+                raise self._refusal(phase, answer)
             self.drop()
             raise TransientMailError(f"{phase}: the server is out of step: {answer.said}")
         if lost is not None:
@@ -196,7 +198,7 @@ class Line:
             self.drop()
             if answer is not None and answer.kind in (4, 5):
                 self.closing = answer.code == CLOSING
-                raise _refusal("DATA", answer) from error
+                raise self._refusal("DATA", answer) from error
             raise TransientMailError(f"lost the connection while sending the message: {why(error)}") from error
         try:
             answer = self._talk.read(self.timeouts.dot)
@@ -211,7 +213,21 @@ class Line:
         if answer.kind != 2:
             if not self.usable:
                 self.drop()
-            raise _refusal("end of DATA", answer)
+            raise self._refusal("end of DATA", answer)
+
+    def _refusal(self, phase: str, answer: Reply) -> MailError:
+        """What a 4xx or 5xx means.
+
+        At MAIL it is about us, but for what MAIL says of the message, and where another connection will do.
+        """
+        code, enhanced, said = answer.code, answer.enhanced, f"{phase}: {answer.said}"
+        about_us = phase == "MAIL" and not _about_the_message(answer)
+        if code in _LOGIN_WANTED or (about_us and not (code == CLOSING and self.taken >= SHARE)):
+            return SenderRefusedError(said, code, enhanced)
+        if answer.kind == 4:
+            return TransientMailError(said, code, enhanced)
+        dead = phase == "RCPT" and dead_address(enhanced, answer.said)
+        return PermanentMailError(said, code, enhanced, dead_address=dead)
 
     def _unasked(self) -> Reply | None:
         """A reply that came though nothing, or something else, was asked."""
@@ -225,19 +241,6 @@ class Line:
         self.usable = False
         with suppress(OSError):
             self._talk.sock.close()
-
-
-def _refusal(phase: str, answer: Reply) -> MailError:
-    """What a 4xx or 5xx means. At MAIL it is about us, but for what MAIL says of the message."""
-    code, enhanced, said = answer.code, answer.enhanced, f"{phase}: {answer.said}"
-    if code == CLOSING:
-        return TransientMailError(said, code, enhanced)
-    if code in _LOGIN_WANTED or (phase == "MAIL" and not _about_the_message(answer)):
-        return SenderRefusedError(said, code, enhanced)
-    if answer.kind == 4:
-        return TransientMailError(said, code, enhanced)
-    dead = phase == "RCPT" and dead_address(enhanced, answer.said)
-    return PermanentMailError(said, code, enhanced, dead_address=dead)
 
 
 def _about_the_message(answer: Reply) -> bool:

@@ -93,8 +93,8 @@ class Scripted:
     `SLOWLY` is said half a second later, what begins with `HELD` once `go` is set. `offers` are its extensions.
     `trickling`, it sends octet by octet.
 
-    `heard` has every line but messages, `messages` what came after DATA, with its dots as they were meant, and
-    `taken` how often it took a message to whom.
+    `open` has the connections there are, `heard` every line but messages, `messages` what came after DATA, with its
+    dots as they were meant, and `taken` how often it took a message to whom.
     """
 
     def __init__(self, script: Mapping[str, Answer], *, offers: Sequence[str] = (), trickling: bool = False) -> None:
@@ -106,7 +106,7 @@ class Scripted:
         self.connections = 0
         self.over, self.go, self.held = threading.Event(), threading.Event(), threading.Event()
         self._said: Counter[str] = Counter()
-        self._open: list[socket.socket] = []
+        self.open: list[socket.socket] = []
         self._lock = threading.Lock()
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.port: int = self._listener.getsockname()[1]
@@ -129,11 +129,13 @@ class Scripted:
         for thread in self._threads:
             thread.join(10)
 
-    def hang_up(self) -> None:
-        """Close every connection there is, without a word."""
+    def hang_up(self, words: str = "") -> None:
+        """Close every connection there is, maybe with a word."""
         with self._lock:
-            for connection in self._open:
+            for connection in self.open:
                 with suppress(OSError):
+                    if words:
+                        connection.sendall(words.encode() + b"\r\n")
                     connection.shutdown(socket.SHUT_RDWR)
 
     def _serve(self) -> None:
@@ -144,7 +146,7 @@ class Scripted:
                 return
             with self._lock:
                 self.connections += 1
-                self._open.append(connection)
+                self.open.append(connection)
                 talk = threading.Thread(target=self._attend, args=(connection, self.connections), daemon=True)
                 self._threads.append(talk)
             talk.start()
@@ -154,14 +156,14 @@ class Scripted:
         with connection, suppress(OSError):
             self._talk(connection, number)
         with self._lock:
-            self._open.remove(connection)
+            self.open.remove(connection)
 
     def _talk(self, connection: socket.socket, number: int) -> None:
         lines = connection.makefile("rb")
         messages, recipient = 0, ""
 
-        def say(command: str, line: str, usual: str) -> str | None:
-            return self._say(connection, command, Heard(line, number, messages), usual)
+        def say(command: str, line: str, usual: str, to: str = "") -> str | None:
+            return self._say(connection, command, Heard(line, number, messages), usual, to)
 
         if say("hello", "", "220 here") is None:
             return
@@ -183,9 +185,8 @@ class Scripted:
                     return
                 messages += 1
                 self.messages.append(message)
-                said = say(".", line, "250 taken")
-                if message and recipient and said is not None and said.startswith("250"):
-                    self.taken[recipient] += 1
+                to = recipient if message else ""
+                said = say(".", line, "250 taken", to)
                 if said is None:
                     return
 
@@ -193,7 +194,7 @@ class Scripted:
         return "\r\n".join(f"250{'-' if number < len(self.offers) else ' '}{line}"
                            for number, line in enumerate(("here", *self.offers)))  # fmt: skip
 
-    def _say(self, connection: socket.socket, command: str, heard: Heard, usual: str) -> str | None:
+    def _say(self, connection: socket.socket, command: str, heard: Heard, usual: str, to: str) -> str | None:
         """What was said; None where the connection is over."""
         said = self.script.get(command, usual)
         if callable(said):
@@ -210,6 +211,9 @@ class Scripted:
         text = text.removeprefix(SLOWLY).removeprefix(HELD)
         words, drop, _ = text.partition(DROP)
         words, hang, _ = words.partition(HANG)
+        if to and words.startswith("250"):
+            # Before it is said: whoever has read it may look.
+            self.taken[to] += 1
         if words:
             self._send(connection, words.encode("latin-1") + (b"\r\n" if isinstance(said, str) else b""))
         if hang:

@@ -1,0 +1,276 @@
+"""Connections that are kept: used again by whoever comes next, replaced where they were closed, left in a fork."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Any
+
+import pytest
+
+from events_service.errors import MailError, SenderRefusedError, TransientMailError
+from events_service.mail.smtp import MAX_IDLE, Smtp
+from events_service.mail.wire import Outgoing
+from tests.mail.servers import DROP, Heard, certificate, real_server, scripted, server_tls
+from tests.processes import until
+
+PIPELINING = ("PIPELINING",)
+CLOSING = "421 4.3.2 closing"
+
+
+class Moments:
+    """A monotonic clock that is moved by hand."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def kept(port: int, **words: Any) -> Smtp:
+    return Smtp("127.0.0.1", port, "smtp", timeout=20, final_timeout=20, **words)
+
+
+def to(name: str) -> Outgoing:
+    return Outgoing(
+        "events@example.org", f"{name}@example.org", f"<{name}@example.org>", b"Subject: x\r\n\r\nhello\r\n"
+    )
+
+
+def send(smtp: Smtp, *names: str) -> None:
+    with smtp.connect() as connection:
+        for name in names:
+            assert connection.send(to(name), lambda: True)
+
+
+def outcomes(smtp: Smtp, *names: str) -> list[str]:
+    """What became of each, on one connection after the other, as a post room takes them."""
+    found = []
+    for name in names:
+        try:
+            send(smtp, name)
+            found.append("sent")
+        except MailError as error:
+            found.append(f"{type(error).__name__} {error.code}")
+    return found
+
+
+def test_a_connection_is_used_by_whoever_comes_next_in_any_thread() -> None:
+    with scripted(offers=PIPELINING) as server:
+        smtp = kept(server.port)
+        for name in ("ada", "bob"):
+            thread = threading.Thread(target=send, args=(smtp, name, "eve"))
+            thread.start()
+            thread.join(40)
+        send(smtp, "cem")
+        assert server.taken.total() == 5
+        assert server.connections == 1
+        assert server.commands.count("RSET") == 0
+        smtp.close()
+        assert server.commands[-1] == "QUIT"
+
+
+def test_connections_that_are_used_at_the_same_time_are_several_and_a_few_are_kept() -> None:
+    with scripted() as server:
+        smtp = kept(server.port)
+        at_once = threading.Barrier(MAX_IDLE + 2)
+
+        def work() -> None:
+            with smtp.connect() as connection:
+                at_once.wait(40)
+                connection.send(to("ada"), lambda: True)
+
+        threads = [threading.Thread(target=work) for _ in range(MAX_IDLE + 2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(40)
+        assert server.connections == MAX_IDLE + 2
+        until(lambda: server.commands.count("QUIT") == 2, "goodbye to those that are too many")
+        smtp.close()
+        assert server.commands.count("QUIT") == MAX_IDLE + 2
+        assert server.taken.total() == MAX_IDLE + 2
+        # What is given back after that is closed.
+        send(smtp, "bob")
+        assert server.commands[-1] == "QUIT"
+
+
+def test_after_some_idle_seconds_the_server_is_asked_first_and_after_more_left() -> None:
+    clock = Moments()
+    with scripted() as server:
+        smtp = kept(server.port, monotonic=clock)
+        send(smtp, "ada")
+        clock.now += 4
+        send(smtp, "ada")
+        assert server.commands.count("RSET") == 0
+        clock.now += 6
+        send(smtp, "ada")
+        assert (server.commands.count("RSET"), server.connections) == (1, 1)
+        clock.now += 31
+        send(smtp, "ada")
+        assert (server.commands.count("RSET"), server.connections) == (1, 2)
+        assert server.commands.count("QUIT") == 1
+
+
+def test_what_is_idle_for_too_long_is_closed_though_nobody_comes() -> None:
+    with scripted() as server:
+        smtp = kept(server.port, idle_seconds=0.05)
+        send(smtp, "ada")
+        until(lambda: server.commands[-1] == "QUIT", "goodbye")
+        send(smtp, "ada")
+        until(lambda: server.commands.count("QUIT") == 2, "goodbye again")
+
+
+def test_a_transport_that_nobody_holds_any_more_holds_no_connection() -> None:
+    with scripted() as server:
+        send(kept(server.port), "ada")
+        until(lambda: not server.open, "the end of its connection")
+
+
+@pytest.mark.parametrize("idle", [0, 10])
+@pytest.mark.parametrize("offers", [(), PIPELINING])
+@pytest.mark.parametrize("goodbye", ["", f"{CLOSING}, idle for too long"])
+def test_one_that_the_server_closed_while_idle_is_replaced_and_nothing_is_lost_or_doubled(
+    idle: float, offers: tuple[str, ...], goodbye: str
+) -> None:
+    clock = Moments()
+    fences: list[str] = []
+    with scripted(offers=offers) as server:
+        smtp = kept(server.port, monotonic=clock)
+        send(smtp, "ada")
+        server.hang_up(goodbye)
+        clock.now += idle
+        with smtp.connect() as connection:
+            assert connection.send(to("bob"), lambda: not fences.append("bob"))
+        assert (server.taken, server.connections) == ({"ada@example.org": 1, "bob@example.org": 1}, 2)
+        assert fences == ["bob"]
+
+
+@pytest.mark.parametrize("offers", [(), PIPELINING])
+def test_one_that_the_server_closes_between_messages_is_replaced_before_the_fence(offers: tuple[str, ...]) -> None:
+    with scripted(offers=offers, dot=f"250 taken{DROP}") as server:
+        smtp = kept(server.port)
+        with smtp.connect() as connection:
+            for name in ("ada", "bob", "cem"):
+                assert connection.send(to(name), lambda: True)
+                until(lambda: not server.open, "the end of the connection")
+        assert server.taken == {f"{name}@example.org": 1 for name in ("ada", "bob", "cem")}
+
+
+def test_a_server_that_is_gone_when_a_connection_is_to_be_replaced_is_no_matter_of_the_message() -> None:
+    fences: list[str] = []
+    with scripted() as server:
+        smtp = kept(server.port)
+        with smtp.connect() as connection:
+            connection.send(to("ada"), lambda: True)
+            server.close()
+            with pytest.raises(SenderRefusedError, match="Connection refused"):
+                connection.send(to("bob"), lambda: not fences.append("bob"))
+    assert fences == []
+
+
+def test_a_connection_s_share_is_learned_and_nobody_waits_for_it() -> None:
+    def limited(heard: Heard) -> str:
+        return f"{CLOSING}{DROP}" if heard.messages >= 12 else "250 fine"
+
+    with scripted(MAIL=limited) as server:
+        smtp = kept(server.port, monotonic=Moments())
+        found = outcomes(smtp, *[f"n{number}" for number in range(50)])
+        # One message meets the limit; it goes later, as nothing of it was sent.
+        assert found == ["sent"] * 12 + ["TransientMailError 421"] + ["sent"] * 37
+        assert server.taken.total() == 49
+        assert server.connections == 5
+
+
+@pytest.mark.parametrize("phase", ["hello", "EHLO", "MAIL", "RCPT", "DATA", "dot"])
+@pytest.mark.parametrize("offers", [(), PIPELINING])
+def test_421_pauses_the_whole_transport_for_longer_and_longer_until_it_takes_a_message(
+    phase: str, offers: tuple[str, ...]
+) -> None:
+    clock = Moments()
+    with scripted(offers=offers, **{phase: CLOSING}) as server:
+        smtp = kept(server.port, monotonic=clock)
+        pauses = []
+        for _ in range(11):
+            asked = server.connections
+            with pytest.raises(TransientMailError) as caught:
+                send(smtp, "ada")
+            assert caught.value.code == 421
+            # For the server is asked what it says, and not again before the pause is over.
+            assert server.connections == asked + 1
+            began = clock.now
+            with pytest.raises(
+                TransientMailError, match=r"it said 421 and is left alone for [0-9.]+ s more$"
+            ) as caught:
+                send(smtp, "ada")
+            assert (caught.value.code, server.connections) == (421, asked + 1)
+            clock.now += float(str(caught.value).split(" for ")[1].split()[0])
+            pauses.append(clock.now - began)
+        assert pauses == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]
+        server.script = {}
+        send(smtp, "ada")
+        server.script = {"MAIL": CLOSING}
+        outcomes(smtp, "bob")
+        with pytest.raises(TransientMailError, match=r" for 1\.0 s more$"):
+            send(smtp, "bob")
+
+
+def test_threads_that_hear_421_at_the_same_time_make_one_pause() -> None:
+    clock = Moments()
+    with scripted(MAIL=CLOSING) as server:
+        smtp = kept(server.port, monotonic=clock)
+        at_once = threading.Barrier(4)
+
+        def work() -> None:
+            with pytest.raises(SenderRefusedError), smtp.connect() as connection:
+                at_once.wait(40)
+                connection.send(to("ada"), lambda: True)
+
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(40)
+        with pytest.raises(TransientMailError, match=r" for 1\.0 s more$"):
+            send(smtp, "ada")
+
+
+def test_a_fork_has_connections_of_its_own() -> None:
+    with scripted() as server:
+        smtp = kept(server.port)
+        send(smtp, "ada")
+        pid = os.fork()
+        if not pid:
+            code = 1
+            try:
+                send(smtp, "bob")
+                smtp.close()
+                code = 0
+            finally:
+                os._exit(code)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+        assert server.connections == 2
+        # The parent's is as it was.
+        send(smtp, "cem")
+        assert server.connections == 2
+        assert server.taken == {f"{name}@example.org": 1 for name in ("ada", "bob", "cem")}
+
+
+@pytest.mark.parametrize("scheme", ["smtp+starttls", "smtps"])
+def test_connections_over_tls_are_kept_too(scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate("localhost")))
+    clock = Moments()
+    words: dict[str, Any] = (
+        {"tls_context": server_tls("localhost"), "require_starttls": True}
+        if scheme == "smtp+starttls"
+        else {"ssl_context": server_tls("localhost"), "auth_require_tls": False}
+    )
+    with real_server(auth_required=False, **words) as (desk, port):
+        smtp = Smtp("localhost", port, scheme, "desk", "p@ss:word", timeout=20, monotonic=clock)
+        for _ in range(3):
+            send(smtp, "ada", "bob")
+            clock.now += 6
+        assert len(desk.taken) == 6
+        assert len(desk.logins) == 1
+        smtp.close()
