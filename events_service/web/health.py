@@ -36,7 +36,7 @@ def routes(site: Site) -> APIRouter:
 
     @router.api_route("/readyz", methods=["GET", "HEAD"])
     def readyz() -> Response:
-        found = {"database": _database_ready(site), "broker": broker.ready()}
+        found = _database_ready(site) | {"broker": broker.ready()}
         ready = all(found.values())
         words = {name: "ok" if well else "failed" for name, well in found.items()}
         return JSONResponse({"ready": ready, **words}, status_code=200 if ready else 503)
@@ -48,11 +48,12 @@ def routes(site: Site) -> APIRouter:
     return router
 
 
-def _database_ready(site: Site) -> bool:
+def _database_ready(site: Site) -> dict[str, bool]:
+    """Whether it answers, and whether its schema is this version's."""
     try:
-        return current_revision(site.database) == HEAD
+        return {"database": True, "schema": current_revision(site.database) == HEAD}
     except EventsError:
-        return False
+        return {"database": False, "schema": False}
 
 
 class _Broker:

@@ -87,11 +87,12 @@ def test_other_methods_and_addresses(site: Site) -> None:
 def test_health_and_readiness(site: Site) -> None:
     assert site.client.get("/healthz").text == "ok\n"
     ready = site.client.get("/readyz")
-    assert (ready.status_code, ready.json()) == (200, {"ready": True, "database": "ok", "broker": "ok"})
+    assert (ready.status_code, ready.json()) == (200, {"ready": True, "database": "ok", "schema": "ok", "broker": "ok"})
     with site.database.write() as session:
         session.connection().exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
     ready = site.client.get("/readyz")
-    assert (ready.status_code, ready.json()["database"]) == (503, "failed")
+    assert ready.status_code == 503
+    assert ready.json() == {"ready": False, "database": "ok", "schema": "failed", "broker": "ok"}
 
 
 def test_readiness_without_a_broker(sqlite_database: Database, settings: Settings, clock: FixedClock) -> None:
@@ -100,7 +101,7 @@ def test_readiness_without_a_broker(sqlite_database: Database, settings: Setting
 
     answer = Client(create_app(sqlite_database, settings, clock, gone)).get("/readyz")
     assert answer.status_code == 503
-    assert answer.json() == {"ready": False, "database": "ok", "broker": "failed"}
+    assert answer.json() == {"ready": False, "database": "ok", "schema": "ok", "broker": "failed"}
 
 
 def test_the_broker_is_asked_once_in_some_seconds_and_then_anew(
