@@ -18,7 +18,7 @@ from events_service.db.schema import open_database
 from events_service.db.tables import Attendee, CampaignStep, Event
 from events_service.letters import Letters, readable
 from tests.bench import running
-from tests.bench.harness import Figure, Unavailable, bench, progress, run_command
+from tests.bench.harness import Figure, Unavailable, bench, forced_write, progress, run_command
 from tests.bench.mission import invitations
 from tests.bench.postfix import Sink, Yardstick, cache_folder, sink
 from tests.bench.running import LETTERS
@@ -32,7 +32,7 @@ TOOLS = Path(__file__).parent.parent / "tools"
 def campaign_sqlite(folder: Path) -> Figure:
     """A campaign on SQLite, by the broker in this process."""
     stages = _stages(folder / "stages")
-    progress(f"campaign-sqlite: {stages}")
+    progress(f"campaign-sqlite: {stages}; a forced write takes {forced_write(folder) * 1e6:,.0f}")
     with sink(folder) as to:
         yardstick = Yardstick(to, stages.size)
         yardstick.take()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import subprocess
 import sys
@@ -104,6 +105,22 @@ def seconds_of_commands(
             if turn:
                 taken.append(time.perf_counter() - began)
     return [statistics.median(taken) for taken in times]
+
+
+def forced_write(folder: Path, times: int = 50) -> float:
+    """The seconds that the disk takes to write 4 KB and say so: the median of so many.
+
+    Whatever survives a power cut waits for this at least once, so it stands beside the figures of whatever does.
+    """
+    taken = []
+    with (folder / "forced").open("wb") as file:
+        for _ in range(times):
+            began = time.perf_counter()
+            file.write(b"x" * 4096)
+            file.flush()
+            os.fdatasync(file.fileno())
+            taken.append(time.perf_counter() - began)
+    return statistics.median(taken)
 
 
 def _rounded(value: float | None) -> float | None:
