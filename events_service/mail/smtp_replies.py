@@ -38,7 +38,7 @@ class Reply(NamedTuple):
     @property
     def said(self) -> str:
         """The reply as one line, at most 300 characters of it after its code."""
-        return f"{self.code} {' '.join(self.text.decode('utf-8', 'replace').split())[:_SHOWN]}"
+        return f"{self.code} {_shown(self.text)}"
 
     @property
     def enhanced(self) -> str:
@@ -126,5 +126,7 @@ class Talk:
             self._timeout = seconds
 
 
-def _shown(line: bytes) -> str:
-    return " ".join(line.decode("utf-8", "replace").split())[:_SHOWN]
+def _shown(text: bytes) -> str:
+    """Text of a server's as it can stand in a log and in a database, which takes no NUL."""
+    words = " ".join(text.decode("utf-8", "replace").split())[:_SHOWN]
+    return "".join(char if char.isprintable() else "\ufffd" for char in words)

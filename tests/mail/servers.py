@@ -211,7 +211,7 @@ class Scripted:
         text = text.removeprefix(SLOWLY).removeprefix(HELD)
         words, drop, _ = text.partition(DROP)
         words, hang, _ = words.partition(HANG)
-        if to and words.startswith("250"):
+        if to and words.startswith("250 "):
             # Before it is said: whoever has read it may look.
             self.taken[to] += 1
         if words:

@@ -398,6 +398,84 @@ def test_a_server_without_starttls_gets_no_password() -> None:
     assert [line.split()[0].upper() for line in server.heard] == ["EHLO"]
 
 
+@pytest.mark.usefixtures("trusted")
+def test_what_was_put_into_the_clear_after_starttls_is_refused() -> None:
+    with (
+        scripted(offers=["STARTTLS", "AUTH PLAIN"], STARTTLS=b"220 go on\r\n250 injected\r\n") as server,
+        pytest.raises(TransientMailError, match=r"more was said in the clear after STARTTLS; nothing was sent to it$"),
+    ):
+        send(secured(server.port))
+    assert server.commands == ["EHLO", "STARTTLS"]
+
+
+GARBAGE = (
+    b"hello\r\n",
+    b"250_\r\n",
+    b"\x00\xff\r\n",
+    b"250-" + b"x" * 100_000,
+    b"250-more\r\n" * 10_000,
+    b"150 so far\r\n",
+)
+
+
+@pytest.mark.parametrize("said", GARBAGE, ids=["words", "250_", "octets", "overlong", "endless", "150"])
+@pytest.mark.parametrize("phase", ["hello", "EHLO", "MAIL", "RCPT", "DATA", "dot"])
+def test_garbage_is_never_taken_for_an_answer(phase: str, said: bytes, offers: tuple[str, ...]) -> None:
+    expected = UnknownMailError if phase == "dot" else TransientMailError
+    script = {phase: said if phase != "EHLO" else [said, f"250-here\r\n250 {' '.join(offers) or 'HELP'}"]}
+    with scripted(offers=offers, **script) as server, pytest.raises(MailError) as caught:
+        send(plain(server.port))
+    assert type(caught.value) is expected
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 500
+    assert (server.taken.total(), len(server.messages)) == (0, phase == "dot")
+
+
+@pytest.mark.parametrize("phase", ["MAIL", "RCPT", "DATA"])
+def test_a_server_that_says_more_than_it_is_asked_gets_no_message(phase: str, offers: tuple[str, ...]) -> None:
+    usual = b"354 go on" if phase == "DATA" else b"250 fine"
+    with scripted(offers=offers, **{phase: usual + b"\r\n250 taken\r\n"}) as server:
+        with pytest.raises(TransientMailError):
+            send(plain(server.port))
+        assert server.messages == []
+
+
+def test_after_more_than_the_word_on_a_message_another_connection_is_used(offers: tuple[str, ...]) -> None:
+    with scripted(offers=offers, dot=b"250 taken\r\n250 and again\r\n") as server:
+        smtp = plain(server.port)
+        assert send(smtp) == [True]
+        assert send(smtp) == [True]
+        assert (server.connections, server.messages) == (2, [MESSAGE.data] * 2)
+
+
+def test_what_cannot_go_to_this_server_fails_before_the_fence(offers: tuple[str, ...]) -> None:
+    fences: list[str] = []
+
+    def fence() -> bool:
+        fences.append("asked")
+        return True
+
+    with scripted(offers=[*offers, "SIZE 40"]) as server, plain(server.port).connect() as connection:
+        for message, why in (
+            (MESSAGE, "the message has 51 octets, and the server takes at most 40"),
+            (replace(MESSAGE, recipient="jürgen@example.org"), "SMTPUTF8"),
+            (replace(MESSAGE, recipient="ada@example.org>\r\nRCPT TO:<eve@example.org"), "none that a mail server"),
+            (replace(MESSAGE, data="Grüße\r\n".encode()), "7 bits"),
+        ):
+            with pytest.raises(PermanentMailError, match=why):
+                connection.send(replace(message, data=message.data[: 40 if message is not MESSAGE else None]), fence)
+        assert (fences, server.commands) == ([], ["EHLO"])
+        assert connection.send(replace(MESSAGE, data=b"short\r\n"), fence) is True
+        assert "mail FROM:<events@example.org> SIZE=7".lower() in [line.lower() for line in server.heard]
+
+
+def test_an_address_beyond_ascii_to_a_server_that_takes_it() -> None:
+    with real_server(enable_SMTPUTF8=True) as (desk, port):
+        assert send(plain(port), replace(MESSAGE, recipient="jürgen@bücher.example")) == [True]
+    assert desk.taken[0].rcpt_tos == ["jürgen@xn--bcher-kva.example"]
+    assert desk.taken[0].smtp_utf8
+
+
 def test_how_long_one_message_may_take() -> None:
     # The commands on their way, MAIL, RCPT, DATA, the message, and the word on it.
     assert transport("smtp://127.0.0.1:1", timeout=60).longest_seconds == 5 * 60 + 600
