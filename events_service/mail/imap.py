@@ -87,11 +87,13 @@ class Mailbox:
 
     def __init__(self, client: imaplib.IMAP4_SSL, address: Address) -> None:
         self._client, self._address = client, address
-        status, said = client.select(_quoted(address.folder))
+        try:
+            status, said = client.select(_quoted(address.folder))
+        except imaplib.IMAP4.readonly as error:
+            why = f"{address.folder!r} is read-only, so nothing could be marked as read there"
+            raise MailboxError(f"{address}: {why}") from error
         if status != "OK":
             raise MailboxError(f"{address}: no folder {address.folder!r} to read ({_text(said)})")
-        if client.is_readonly:
-            raise MailboxError(f"{address}: {address.folder!r} is read-only, so nothing can be marked as read there")
         self._messages = int(_text(said) or 0)
 
     def unseen(self) -> Iterator[int]:
