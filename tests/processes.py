@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 EVENTS = Path(sys.executable).parent / "events"
-PATIENCE = 40.0
+PATIENCE = 90.0
 """Seconds that a test waits for what should be there within one or two, on a machine that is busy."""
 
 

@@ -31,8 +31,6 @@ _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)
 # Below the ports that the system gives to whoever connects, so that none is taken while its server is down.
 _PORTS = range(15_000, 32_000)
-_STARTS_WITHIN = 100.0
-"""Seconds. RabbitMQ wants five of a processor's, and may have to share it with many."""
 
 
 class PrivateServer:
@@ -73,14 +71,14 @@ class PrivateServer:
                 start_new_session=True,
                 preexec_fn=_end_with_parent,  # noqa: PLW1509  (it takes no lock)
             )
-        deadline = time.monotonic() + _STARTS_WITHIN
+        deadline = time.monotonic() + PATIENCE
         while (why := self._silent()) and self.process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.05)
         assert not why, f"{self.name} does not answer ({why}): {self.said}"
 
     def ensure(self) -> None:
         """See that it answers: it may be on its way back, or down, or on its way there."""
-        deadline = time.monotonic() + _STARTS_WITHIN
+        deadline = time.monotonic() + PATIENCE
         while self.process is not None and self.process.poll() is None and time.monotonic() < deadline:
             if not self._silent():
                 return

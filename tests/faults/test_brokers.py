@@ -5,8 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
-import pytest
-
 from events_service import doorbell
 from events_service.db.session import Database
 from events_service.postroom import Tally
@@ -76,7 +74,6 @@ def test_redis_killed_in_the_middle(
     assert kept(postgres_database, desk) == {"sent": people}
 
 
-@pytest.mark.timeout(300)
 def test_rabbitmq_stopped_and_started_and_its_queue_deleted(
     postgres_database: Database, own_rabbit: PrivateRabbit, desk: Desk, tmp_path: Path, full: bool
 ) -> None:

@@ -20,7 +20,6 @@ PROCESSES, THREADS = 2, 2
 QUICK = {"tick_seconds": 0.2, "ring_again_seconds": 2, "lease_seconds": 3, "chunk_size": 20}
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("policy", ["hold", "resend"])
 def test_workers_that_are_killed_at_random(
     policy: str, postgres_database: Database, own_redis: PrivateRedis, desk: Desk, tmp_path: Path, full: bool

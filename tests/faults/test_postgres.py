@@ -9,7 +9,6 @@ from contextlib import closing
 from pathlib import Path
 
 import psycopg
-import pytest
 
 from events_service.db.schema import open_database
 from events_service.db.session import Database
@@ -59,7 +58,6 @@ def interrupted(
     return states["unknown"]
 
 
-@pytest.mark.timeout(300)
 def test_backends_that_are_terminated_at_random(
     postgres_database: Database, own_redis: PrivateRedis, desk: Desk, tmp_path: Path, full: bool
 ) -> None:
@@ -81,7 +79,6 @@ def test_backends_that_are_terminated_at_random(
     assert unknown <= faults * THREADS
 
 
-@pytest.mark.timeout(300)
 def test_stopped_at_once_and_started(
     own_postgres: PrivatePostgres, own_redis: PrivateRedis, desk: Desk, tmp_path: Path, full: bool
 ) -> None:
@@ -98,7 +95,6 @@ def test_stopped_at_once_and_started(
         database.dispose()
 
 
-@pytest.mark.timeout(300)
 def test_its_disk_is_full(own_redis: PrivateRedis, desk: Desk, tmp_path: Path, full: bool) -> None:
     """Nothing is called sent that was not received, and it goes on when there is room."""
     people, faults = (3000, 6) if full else (200, 1)

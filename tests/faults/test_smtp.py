@@ -1,93 +1,49 @@
-"""A real SMTP server in a thread, that does what its script says."""
+"""Mail servers that refuse, close, hang and talk nonsense: what becomes of the rows, and what the servers have seen."""
 
 from __future__ import annotations
 
-import asyncio
+import re
+import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
-from aiosmtpd.controller import Controller
-from aiosmtpd.smtp import SMTP, Envelope
-from aiosmtpd.smtp import Session as SmtpSession
+import sqlalchemy as sa
 
 from events_service.config import Settings
 from events_service.db.session import Database
 from events_service.mail.smtp import Smtp
+from events_service.outbox import ROWS
 from events_service.postroom import Postroom
 from tests.ledger import INVITED, House, row_of, started, states
+from tests.mail.servers import DROP, HELD, SLOWLY, Heard, Scripted
+from tests.processes import PATIENCE, until
 
 NAMES = ("ada", "bob", "cem")
 EMAILS = tuple(f"{name}@example.org" for name in NAMES)
-TAKEN = "250 taken"
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
 
-class Script:
-    """What the server says; `data` is asked for each message, `rcpt` for each recipient."""
-
-    def __init__(self) -> None:
-        self.taken: Counter[str] = Counter()
-        self.asked: Counter[str] = Counter()
-        self.mail = "250 OK"
-        self.rcpt: Callable[[str], str] = lambda address: "250 OK"
-        self.data: Callable[[str, int], str] = lambda address, time: TAKEN
-
-    async def handle_MAIL(  # noqa: N802
-        self, server: SMTP, session: SmtpSession, envelope: Envelope, address: str, options: list[str]
-    ) -> str:
-        envelope.mail_from = address
-        return self.mail
-
-    async def handle_RCPT(  # noqa: N802
-        self, server: SMTP, session: SmtpSession, envelope: Envelope, address: str, options: list[str]
-    ) -> str:
-        answer = self.rcpt(address)
-        if answer.startswith("250"):
-            envelope.rcpt_tos.append(address)
-        return answer
-
-    async def handle_DATA(self, server: SMTP, session: SmtpSession, envelope: Envelope) -> str:  # noqa: N802
-        [address] = envelope.rcpt_tos
-        self.asked[address] += 1
-        answer = self.data(address, self.asked[address])
-        if answer in (TAKEN, "drop"):
-            self.taken[address] += 1
-        if answer == "drop" and server.transport is not None:
-            server.transport.abort()
-            await asyncio.sleep(0)
-        return answer
-
-
-class OnAnyPort(Controller):
-    """A controller that keeps the port it got."""
-
-    def _trigger_server(self) -> None:
-        assert self.server is not None
-        self.port = self.server.sockets[0].getsockname()[1]
-        super()._trigger_server()
+@pytest.fixture(params=[(), ("PIPELINING", "SIZE 10485760")], ids=["in turn", "at once"])
+def server(request: pytest.FixtureRequest) -> Iterator[Scripted]:
+    """A server that takes commands one at a time, and one that takes them at once (RFC 2920)."""
+    server = Scripted({}, offers=request.param)
+    yield server
+    server.close()
 
 
 @pytest.fixture
-def script() -> Script:
-    return Script()
-
-
-@pytest.fixture
-def house(emptied: Database, settings: Settings, script: Script) -> Iterator[House]:
-    """Three invitations that are due, and a server to send them to."""
-    controller = OnAnyPort(script, hostname="127.0.0.1", port=0)
-    controller.start()
+def house(emptied: Database, settings: Settings, server: Scripted) -> Iterator[House]:
+    """Three invitations that are due, and that server to send them to."""
     house = House(emptied, settings, INVITED)
-    port = controller.port
     # Its pauses go by the same clock, so that nobody waits for them.
-    mail = Smtp("127.0.0.1", port, "smtp", timeout=20, monotonic=lambda: house.clock().timestamp())
+    mail = Smtp("127.0.0.1", server.port, "smtp", timeout=20, monotonic=lambda: house.clock().timestamp())
     house.postroom = Postroom(emptied, settings, mail, house.clock)
     with emptied.write() as session:
         started(session, *EMAILS)
     yield house
     mail.close()
-    controller.stop()
 
 
 def found(house: House) -> list[str]:
@@ -95,56 +51,173 @@ def found(house: House) -> list[str]:
         return [states(session)[f"invitation {name}"] for name in NAMES]
 
 
-def test_dropped_after_the_final_dot_is_unknown_and_never_sent_again(house: House, script: Script) -> None:
-    script.data = lambda address, time: "drop" if address == EMAILS[1] else TAKEN
+def attempts(house: House) -> list[int]:
+    with house.database.read() as session:
+        return [row_of(session, "invitation", email).attempts for email in EMAILS]
+
+
+def for_(email: str, said: str, usual: str) -> object:
+    """That answer where the recipient is this one."""
+    return lambda heard: said if heard.recipient == email else usual
+
+
+def seen(server: Scripted) -> Counter[bytes]:
+    """How often each Message-ID came whole, whatever the server said then."""
+    return Counter(re.findall(rb"^Message-ID: (\S+)", b"".join(server.messages), re.MULTILINE))
+
+
+def test_dropped_after_the_final_dot_is_unknown_and_never_sent_again(house: House, server: Scripted) -> None:
+    server.script = {".": for_(EMAILS[1], DROP, "250 taken")}
     house.work()
     assert found(house) == ["sent", "unknown", "sent"]
-    house.work(INVITED + timedelta(days=1))
-    assert script.taken == Counter(EMAILS)
+    server.script = {}
+    house.work(INVITED + DAY)
+    assert found(house) == ["sent", "unknown", "sent"]
+    assert set(seen(server).values()) == {1}
+    assert server.taken == {EMAILS[0]: 1, EMAILS[2]: 1}
 
 
-def test_busy_twice_then_taken_comes_with_growing_gaps(house: House, script: Script) -> None:
-    script.data = lambda address, time: TAKEN if time > 2 else "451 try later"
+@pytest.mark.parametrize("again", ["taken", "dropped"])
+def test_by_its_policy_what_is_unknown_goes_once_more_with_the_same_message_id(
+    house: House, server: Scripted, again: str
+) -> None:
+    with house.database.write() as session:
+        session.execute(sa.update(ROWS).values(unknown_policy="resend"))
+    drops = iter([DROP, "250 taken" if again == "taken" else DROP])
+    server.script = {".": lambda heard: next(drops) if heard.recipient == EMAILS[1] else "250 taken"}
+    house.work()
+    house.work(INVITED + DAY)
+    assert found(house) == ["sent", "sent" if again == "taken" else "unknown", "sent"]
+    assert sorted(seen(server).values()) == [1, 1, 2]
+
+
+def test_busy_twice_then_taken_comes_with_growing_gaps(house: House, server: Scripted) -> None:
+    busy = iter(["451 4.3.0 try later"] * 2)
+    server.script = {".": lambda heard: next(busy, "250 taken") if heard.recipient == EMAILS[0] else "250 taken"}
     gaps = []
     for _ in range(2):
         house.work()
         with house.database.read() as session:
-            next_at = row_of(session, "invitation").next_at
-        gaps.append(next_at - house.clock())
-        house.clock.at += timedelta(hours=1)
+            gaps.append(row_of(session, "invitation").next_at - house.clock())
+        house.clock.at += HOUR
     house.work()
     assert found(house) == ["sent"] * 3
-    assert script.taken == Counter(EMAILS)
+    assert server.taken == Counter(EMAILS)
+    assert attempts(house) == [3, 1, 1]
     assert gaps[1] > gaps[0] * 1.5
 
 
-def test_no_such_user_fails_and_is_never_tried_again(house: House, script: Script) -> None:
-    script.rcpt = lambda address: "550 no such user" if address == EMAILS[0] else "250 OK"
-    script.data = lambda address, time: "554 refused" if address == EMAILS[2] else TAKEN
+@pytest.mark.parametrize("phase", ["hello", "EHLO", "MAIL"])
+def test_a_busy_server_is_left_alone_and_no_attempt_is_counted(house: House, server: Scripted, phase: str) -> None:
+    server.script = {phase: "421 4.3.2 too busy"}
+    for hours in range(3):
+        house.work(INVITED + hours * HOUR)
+        assert found(house) == ["pending"] * 3
+        assert attempts(house) == [0] * 3
+        # One connection found it out for all.
+        assert server.connections == hours + 1
+    server.script = {}
+    house.work(INVITED + 3 * HOUR)
+    assert found(house) == ["sent"] * 3
+    assert server.taken == Counter(EMAILS)
+
+
+def test_no_such_user_fails_and_is_never_tried_again(house: House, server: Scripted) -> None:
+    server.script = {
+        "RCPT": for_(EMAILS[0], "550 5.1.1 no such user", "250 fine"),
+        ".": for_(EMAILS[2], "554 5.6.0 refused", "250 taken"),
+    }
     house.work()
     assert found(house) == ["failed", "sent", "failed"]
-    house.work(INVITED + timedelta(days=1))
-    assert script.taken == Counter(EMAILS[1:2])
+    server.script = {}
+    house.work(INVITED + DAY)
+    assert server.taken == {EMAILS[1]: 1}
     with house.database.read() as session:
         codes = [row_of(session, "invitation", email).last_code for email in EMAILS]
     assert codes == [550, None, 554]
 
 
-def test_a_server_that_closes_loses_nothing(house: House, script: Script) -> None:
-    script.rcpt = lambda address: "421 closing" if script.asked.total() < 1 and address == EMAILS[0] else "250 OK"
+def test_refused_at_data_fails_and_the_connection_goes_on(house: House, server: Scripted) -> None:
+    server.script = {"DATA": for_(EMAILS[0], "554 5.7.1 not this one", "354 go on")}
     house.work()
-    house.work(INVITED + timedelta(hours=1))
+    house.work(INVITED + DAY)
+    assert found(house) == ["failed", "sent", "sent"]
+    assert server.taken == Counter(EMAILS[1:])
+    assert server.connections == 1
+
+
+def test_a_server_that_closes_after_each_message_loses_nothing(house: House, server: Scripted) -> None:
+    server.script = {".": f"250 taken{DROP}"}
+    for hours in range(4):
+        house.work(INVITED + hours * HOUR)
     assert found(house) == ["sent"] * 3
-    assert script.taken == Counter(EMAILS)
+    assert server.taken == Counter(EMAILS)
 
 
-def test_a_quota_that_is_used_up_fails_nobody_and_the_rest_goes_when_it_is_lifted(house: House, script: Script) -> None:
-    script.mail = "550 5.7.1 sending quota of this account exceeded"
+def test_a_quota_that_is_used_up_fails_nobody_and_the_rest_goes_when_it_is_lifted(
+    house: House, server: Scripted
+) -> None:
+    server.script = {"MAIL": "550 5.7.1 sending quota of this account exceeded"}
     for _ in range(15):
         house.work()
-        house.clock.at += timedelta(hours=1)
+        house.clock.at += HOUR
     assert found(house) == ["pending"] * 3
-    script.mail = "250 OK"
+    server.script = {}
     house.work()
     assert found(house) == ["sent"] * 3
-    assert script.taken == Counter(EMAILS)
+    assert server.taken == Counter(EMAILS)
+
+
+@pytest.mark.parametrize("said", [b"wat\r\n", b"250" + b"-" * 50_000, b"\x00\xff\r\n", b"250-a\r\n251 b\r\n"])
+def test_nonsense_is_unknown_after_the_final_dot_and_tried_again_before_it(
+    house: House, server: Scripted, said: bytes
+) -> None:
+    server.script = {
+        "RCPT": [said, "250 fine"],
+        ".": [said, "250 taken"],
+    }
+    house.work()
+    house.work(INVITED + HOUR)
+    house.work(INVITED + DAY)
+    assert sorted(found(house)) == ["sent", "sent", "unknown"]
+    assert set(seen(server).values()) == {1}
+
+
+def test_replies_in_pieces_and_of_many_lines(house: House, server: Scripted) -> None:
+    server.trickling = True
+    several = b"250-2.1.0 this\r\n250-2.1.0 and that\r\n250 2.1.0 fine\r\n"
+    server.script = {"MAIL": several, "RCPT": several, "DATA": b"354-go\r\n354 on\r\n", ".": several}
+    house.work()
+    assert found(house) == ["sent"] * 3
+    assert set(seen(server).values()) == {1}
+    assert server.connections == 1
+
+
+def test_a_word_that_is_long_in_coming_is_waited_for(house: House, server: Scripted, full: bool) -> None:
+    def after_a_minute(heard: Heard) -> str:
+        server.over.wait(60 if full and heard.recipient == EMAILS[1] else 0)
+        return f"{SLOWLY}250 taken"
+
+    server.script = {".": after_a_minute}
+    house.work()
+    assert found(house) == ["sent"] * 3
+    assert server.taken == Counter(EMAILS)
+    assert set(seen(server).values()) == {1}
+
+
+def test_a_drain_finishes_what_is_in_data_and_leaves_the_rest(house: House, server: Scripted) -> None:
+    server.script = {".": f"{HELD}250 taken"}
+    ids = house.tick()
+    working = threading.Thread(target=house.postroom.deliver, args=(ids,))
+    working.start()
+    until(server.held.is_set, "the first message to be whole")
+    house.postroom.stop()
+    # It cannot end before the server's word, which is held back here.
+    assert working.is_alive()
+    assert len(server.messages) == 1
+    server.go.set()
+    working.join(PATIENCE)
+    assert not working.is_alive()
+    assert sorted(found(house)) == ["pending", "pending", "sent"]
+    assert server.taken.total() == len(server.messages) == 1
+    assert sorted(attempts(house)) == [0, 0, 1]

@@ -9,8 +9,6 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-import pytest
-
 from events_service.db.session import Database
 from tests.crowds import counts, crowd
 from tests.faults.desk import Desk
@@ -51,7 +49,6 @@ def test_locked_by_another_writer_for_a_while(
     assert whole(sqlite_database)
 
 
-@pytest.mark.timeout(300)
 def test_killed_in_the_middle(sqlite_database: Database, desk: Desk, tmp_path: Path, full: bool) -> None:
     """Whoever works: the service in one process, or `events work`, turn about."""
     people, kills = (3000, 12) if full else (200, 2)
@@ -70,7 +67,6 @@ def test_killed_in_the_middle(sqlite_database: Database, desk: Desk, tmp_path: P
     assert whole(sqlite_database)
 
 
-@pytest.mark.timeout(300)
 def test_no_room_to_write(sqlite_database: Database, desk: Desk, tmp_path: Path, full: bool) -> None:
     """Nothing is called sent that was not received, and it goes on when there is room."""
     people, faults = (3000, 6) if full else (200, 1)
