@@ -49,6 +49,7 @@ class Settings(BaseModel):
     lease_seconds: float = Field(default=120.0, gt=0)
     data_lease_seconds: float = Field(default=660.0, gt=0)
     ring_again_seconds: float = Field(default=120.0, gt=0)
+    stop_seconds: float = Field(default=60.0, gt=0)
     smtp_timeout_seconds: float = Field(default=60.0, gt=0)
     # RFC 5321 4.5.3.2.6. With less, what a slow server took in the end is unknown here.
     smtp_final_timeout_seconds: float = Field(default=600.0, gt=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
@@ -9,16 +10,38 @@ from sqlmodel import Session
 
 from events_service.outbox import ROWS
 
+URGENT, CAMPAIGN = PRIORITIES = (0, 1)
+"""What somebody waits for, and everything else."""
 
-def ring_due(session: Session, now: datetime, *, limit: int, again_after: timedelta | None) -> list[int]:
-    """The ids of due rows, oldest first, and a note on each that a worker was told.
+_FORGET = 500
+
+
+def ring_due(
+    session: Session,
+    now: datetime,
+    *,
+    limit: int,
+    again_after: timedelta | None,
+    priorities: Sequence[int] = PRIORITIES,
+) -> list[int]:
+    """The ids of due rows and a note on each that it was rung for: what somebody waits for first, then the oldest.
 
     A row told of within `again_after` is not named again, so that a slow worker's queue does not grow at every tick;
     None names it whenever that was. Rows that another scheduler is noting at this moment are left to it.
     """
+    named: list[int] = []
+    for priority in priorities:
+        # One by one: for a single priority the index gives the due rows in order, and none that is due later is read.
+        named += _ring_due(session, now, limit - len(named), again_after, priority)
+    return named
+
+
+def _ring_due(session: Session, now: datetime, limit: int, again_after: timedelta | None, priority: int) -> list[int]:
+    if limit <= 0:
+        return []
     due = (
         sa.select(ROWS.c.id)
-        .where(ROWS.c.state == "pending", ROWS.c.next_at <= now)
+        .where(ROWS.c.state == "pending", ROWS.c.priority == priority, ROWS.c.next_at <= now)
         .order_by(ROWS.c.next_at, ROWS.c.id)
         .limit(limit)
         .with_for_update(skip_locked=True)
@@ -32,14 +55,19 @@ def ring_due(session: Session, now: datetime, *, limit: int, again_after: timede
     return [id for _next_at, id in sorted(tuple(row) for row in session.connection().execute(noted))]
 
 
-def forget_rings(session: Session) -> int:
-    """Have every waiting row rung for again: with the broker in this process, its queue went with the last process."""
+def forget_rings(session: Session, ids: Sequence[int]) -> int:
+    """Have waiting rows rung for again at the next tick: the broker took no message about them. Returns how many."""
     rung = sa.update(ROWS).where(ROWS.c.state == "pending", ROWS.c.rung_at.is_not(None)).values(rung_at=None)
-    return session.connection().execute(rung).rowcount
+    batches = (ids[start : start + _FORGET] for start in range(0, len(ids), _FORGET))
+    return sum(session.connection().execute(rung.where(ROWS.c.id.in_(batch))).rowcount for batch in batches)
 
 
 def next_due(session: Session) -> datetime | None:
     """When the next pending row is due; None where nothing is pending."""
-    return (
-        session.connection().execute(sa.select(sa.func.min(ROWS.c.next_at)).where(ROWS.c.state == "pending")).scalar()
-    )
+    first = [
+        session.connection()
+        .execute(sa.select(sa.func.min(ROWS.c.next_at)).where(ROWS.c.state == "pending", ROWS.c.priority == priority))
+        .scalar()
+        for priority in PRIORITIES
+    ]
+    return min((at for at in first if at is not None), default=None)

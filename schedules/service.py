@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from datetime import datetime
 
 import dramatiq
 import structlog
 from dramatiq.brokers.stub import StubBroker
 
-from events_service import doorbell, restored
+from events_service import restored
 from events_service.clock import FixedClock, system_clock
 from events_service.config import Settings
 from events_service.db.schema import open_database
@@ -19,16 +20,18 @@ from events_service.postroom import Postroom, Tally
 from events_service.web.app import create_app
 from events_service.web.server import make_server
 from schedules.scheduler import start_scheduler
-from schedules.ticks import tick
+from schedules.ticks import MOST_WAITING, live_tick, tick
 from schedules.watch import Watch
-from workers.actors import declare
+from workers.actors import Bells, Ring, declare
+from workers.bell import PatientBell
 from workers.broker import check_broker, make_broker
+from workers.lanes import Lane, Lanes
 from workers.process import (
+    bells_for,
+    bells_to_ring,
     live_postroom,
     mail_transport,
-    ring_for,
     run_worker,
-    start_worker,
     stop_event,
     supervise,
 )
@@ -47,29 +50,26 @@ def up(settings: Settings, host: str, port: int, threads: int, started: Callable
     database = open_database(settings.resolved_database_url)
     broker = make_broker(settings.broker_url)
     check_broker(broker, settings.broker_url)
-    postroom = live_postroom(settings, database)
-    app = create_app(database, settings, system_clock, lambda: _ready(broker, settings))
-    server = make_server(app, host, port, forwarded_allow_ips=settings.forwarded_allow_ips)
-    if isinstance(broker, StubBroker):
-        with database.write() as session:
-            doorbell.forget_rings(session)
-    ring = ring_for(broker, postroom)
-    worker = start_worker(broker, threads)
-    watch = Watch(database, settings)
-    live_tick = watch.over(lambda: tick(database, settings, ring, system_clock()))
-    scheduler = start_scheduler(live_tick, settings.tick_seconds)
-    started(server.url)
-    try:
-        # uvicorn takes SIGTERM and Ctrl-C, lets requests end, and returns.
-        server.run()
-    finally:
-        postroom.stop()
-        scheduler.shutdown(wait=True)
-        watch.close()
-        worker.stop(timeout=int(postroom.data_lease_seconds * 1000))
-        postroom.close()
-        broker.close()
-        database.dispose()
+    with closing(broker), closing(live_postroom(settings, database)) as postroom:
+        bells = bells_for(broker, settings, database, postroom)
+        bell = PatientBell(_while_there_is_room(bells))
+        app = create_app(database, settings, system_clock, lambda: _ready(broker, settings), bell)
+        server = make_server(app, host, port, forwarded_allow_ips=settings.forwarded_allow_ips)
+        lanes = Lanes(broker, threads)
+        watch = Watch(database, settings)
+        ticking = watch.over(lambda: live_tick(database, settings, bells, system_clock()))
+        scheduler = start_scheduler(ticking, settings.tick_seconds)
+        started(server.url)
+        try:
+            # uvicorn takes SIGTERM and Ctrl-C, lets requests end, and returns.
+            server.run()
+        finally:
+            postroom.stop()
+            scheduler.shutdown(wait=True)
+            watch.close()
+            bell.close()
+            lanes.stop(settings.stop_seconds)
+    database.dispose()
 
 
 def web(settings: Settings, host: str, port: int, started: Callable[[str], None]) -> None:
@@ -77,13 +77,32 @@ def web(settings: Settings, host: str, port: int, started: Callable[[str], None]
     stop_event()
     database = open_database(settings.resolved_database_url)
     broker = make_broker(settings.broker_url)
-    app = create_app(database, settings, system_clock, lambda: _ready(broker, settings))
+    bell = PatientBell(_while_there_is_room(bells_to_ring(broker)))
+    # With the broker in this process nobody would hear it.
+    ring = silent if isinstance(broker, StubBroker) else bell
+    app = create_app(database, settings, system_clock, lambda: _ready(broker, settings), ring)
     server = make_server(app, host, port, forwarded_allow_ips=settings.forwarded_allow_ips)
     started(server.url)
     try:
         server.run()
     finally:
+        bell.close()
+        broker.close()
         database.dispose()
+
+
+def _while_there_is_room(bells: Bells) -> Ring:
+    """Rings for what somebody waits for, unless so much waits already that no worker seems to be there."""
+
+    def ring(ids: Sequence[int]) -> None:
+        if bells.waiting("urgent") < MOST_WAITING:
+            bells.urgent(ids)
+
+    return ring
+
+
+def silent(_ids: Sequence[int]) -> None:
+    """Rings nobody: the next tick finds what is due."""
 
 
 def _ready(broker: dramatiq.Broker, settings: Settings) -> None:
@@ -101,7 +120,7 @@ def worker(settings: Settings, processes: int, threads: int) -> None:
     restored.notice(database, settings, system_clock())
     database.dispose()
     mail_transport(settings)
-    supervise(processes, lambda: run_worker(settings, threads, stop_event()))
+    supervise(processes, lambda: run_worker(settings, threads, stop_event()), settings.stop_seconds)
 
 
 def scheduler(settings: Settings) -> None:
@@ -110,10 +129,10 @@ def scheduler(settings: Settings) -> None:
     database = open_database(settings.resolved_database_url)
     broker = make_broker(settings.broker_url)
     check_broker(broker, settings.broker_url)
-    ring = ring_for(broker, live_postroom(settings, database))
+    bells = bells_to_ring(broker)
     watch = Watch(database, settings)
-    live_tick = watch.over(lambda: tick(database, settings, ring, system_clock()))
-    running = start_scheduler(live_tick, settings.tick_seconds)
+    ticking = watch.over(lambda: live_tick(database, settings, bells, system_clock()))
+    running = start_scheduler(ticking, settings.tick_seconds)
     stopped.wait()
     running.shutdown(wait=True)
     watch.close()
@@ -130,8 +149,9 @@ class LocalQueue:
         self._broker = make_broker("stub://")
         self._errors: list[Exception] = []
         self._deliver = postroom.deliver
-        self.ring = declare(self._broker, self._attempt, self._count)
-        self._worker = start_worker(self._broker, threads)
+        self.ring = declare(self._broker, self._attempt, self._count).deliver
+        self._worker = Lane(self._broker, ("deliver",), threads)
+        self._worker.start()
 
     def _attempt(self, ids: Sequence[int]) -> Tally:
         # Raised in a worker's thread it would be a traceback in the log; `drain` raises it where it is one line.
@@ -194,6 +214,6 @@ def ring_through(settings: Settings, database: Database, now: datetime, *, dry_r
     broker = make_broker(settings.broker_url)
     check_broker(broker, settings.broker_url)
     try:
-        return tick(database, settings, ring_for(broker, live_postroom(settings, database)), now).as_json()
+        return live_tick(database, settings, bells_to_ring(broker), now).as_json()
     finally:
         broker.close()

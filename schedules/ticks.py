@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
-from events_service import campaigns, doorbell, events, feeds, outbox
+from sqlmodel import Session
+
+from events_service import campaigns, chores, doorbell, events, feeds, mailbox, outbox
 from events_service.config import Settings
 from events_service.db.session import Database
+from events_service.errors import BrokerError
+from workers.actors import Bells, Ring
 
 MOST_AT_ONCE = 20_000
-"""How many deliveries one tick rings for; the next tick rings for the rest."""
+"""How many deliveries one tick in this process rings for; the next tick rings for the rest."""
+MOST_WAITING = 500
+"""How many messages may wait in a queue: live, no tick rings for more. So a queue whose workers are slow, or away for a
+day, stays this short (and as much again for each further scheduler), however many deliveries are due."""
+_JUST_NOW = timedelta(microseconds=1)
+"""What this very tick has rung for is not named by its next batch."""
+_BATCH = 5000
+"""How many deliveries are noted as rung for in one transaction: others can write between them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +45,15 @@ class Ticked:
 def tick(
     database: Database,
     settings: Settings,
-    ring: Callable[[Sequence[int]], None] | None,
+    ring: Ring | None,
     now: datetime,
     *,
     dry_run: bool = False,
     afresh: bool = False,
 ) -> Ticked:
-    """Do once what is due at `now`. `ring` is told of due deliveries, a chunk of ids at a time; None rings nobody.
+    """Do once, in this process, what is due at `now`. `ring` is told of due deliveries, a chunk of ids at a time.
 
-    With `afresh` it rings for all that is due, whoever was told of it a moment ago.
+    None rings nobody. With `afresh` it rings for all that is due, whoever was told of it a moment ago.
 
     The bell is rung after its note is committed: a worker that is faster than the commit would find nothing. With
     `dry_run` nothing is kept, nobody is rung and no feed is built; the counts are what they would be.
@@ -50,15 +61,91 @@ def tick(
     ids: list[int] = []
     with database.write(dry_run=dry_run) as session:
         finished = events.finish_past(session, now)
-        written = campaigns.retell_cancelled(session, now) + campaigns.retell_moved(session, now)
-        swept = outbox.sweep(session, now)
-        _held, released = campaigns.settle_holds(session, campaigns.gates(session, now), now)
-        expired = outbox.expire(session, now)
+        written = chores.retell(session, now)
+        swept, released, expired = _sweep(session, now)
         if ring is not None:
-            again = None if afresh else timedelta(seconds=settings.ring_again_seconds)
+            again = None if afresh else _again(settings)
             ids = doorbell.ring_due(session, now, limit=MOST_AT_ONCE, again_after=again)
     rebuilt = 0 if dry_run else feeds.rebuild_stale(database, now)
     if ring is not None and not dry_run:
-        for start in range(0, len(ids), settings.chunk_size):
-            ring(ids[start : start + settings.chunk_size])
+        for chunk in _chunks(ids, settings.chunk_size):
+            ring(chunk)
     return Ticked(written, released, expired, len(ids), swept, finished, rebuilt)
+
+
+def live_tick(database: Database, settings: Settings, bells: Bells, now: datetime) -> Ticked:
+    """The same with workers behind a broker: they get the chores, and no more messages than a queue should hold.
+
+    Whatever the broker does, the ledger is swept, released and expired. BrokerError, after that, where it is away: then
+    nothing is noted as rung for, and the chores are done here, as they are where no worker has taken them for a tick.
+    """
+    waiting, away = _lengths(bells)
+    with database.write() as session:
+        finished = events.finish_past(session, now)
+        swept, released, expired = _sweep(session, now)
+        look = not away and mailbox.ring_due(session, settings, now)
+    written = rebuilt = rung = 0
+    if away or waiting["plan"]:
+        written, rebuilt = chores.do(database, now)
+    if away:
+        raise away
+    if not waiting["plan"]:
+        bells.plan()
+    if look:
+        bells.intake()
+    for ring, queue, priority in (
+        (bells.urgent, "urgent", doorbell.URGENT),
+        (bells.deliver, "deliver", doorbell.CAMPAIGN),
+    ):
+        rung += _ring(database, settings, ring, waiting[queue], priority, now)
+    return Ticked(written, released, expired, rung, swept, finished, rebuilt)
+
+
+def _lengths(bells: Bells) -> tuple[dict[str, int], BrokerError | None]:
+    try:
+        return {queue: bells.waiting(queue) for queue in ("urgent", "deliver", "plan")}, None
+    except BrokerError as error:
+        return {}, error
+
+
+def _ring(database: Database, settings: Settings, ring: Ring, waiting: int, priority: int, now: datetime) -> int:
+    """Ring for due rows of a priority while the queue has room. How many.
+
+    An empty queue means that what was rung for before is being sent or was lost: all that is due is rung for. What is
+    being sent is then named twice, which changes nothing.
+    """
+    again = _again(settings) if waiting else _JUST_NOW
+    room = max(MOST_WAITING - waiting, 0) * settings.chunk_size
+    rung = 0
+    while room > rung:
+        with database.write() as session:
+            limit = min(room - rung, _BATCH)
+            ids = doorbell.ring_due(session, now, limit=limit, again_after=again, priorities=(priority,))
+        told = 0
+        try:
+            for chunk in _chunks(ids, settings.chunk_size):
+                ring(chunk)
+                told += len(chunk)
+        except BrokerError:
+            with database.write() as session:
+                doorbell.forget_rings(session, ids[told:])
+            raise
+        rung += told
+        if len(ids) < limit:
+            break
+    return rung
+
+
+def _sweep(session: Session, now: datetime) -> tuple[int, int, int]:
+    """What needs no broker: rows whose worker is gone, holds that ended or began, what is too late."""
+    swept = outbox.sweep(session, now)
+    _held, released = campaigns.settle_holds(session, campaigns.gates(session, now), now)
+    return swept, released, outbox.expire(session, now)
+
+
+def _again(settings: Settings) -> timedelta:
+    return timedelta(seconds=settings.ring_again_seconds)
+
+
+def _chunks(ids: Sequence[int], size: int) -> list[Sequence[int]]:
+    return [ids[start : start + size] for start in range(0, len(ids), size)]

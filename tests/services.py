@@ -21,7 +21,7 @@ import pytest
 from sqlalchemy.engine import make_url
 
 # Every queue that the service declares; dramatiq gives each a delay and a dead-letter queue.
-QUEUES = ("deliver",)
+QUEUES = ("deliver", "urgent", "intake", "plan")
 
 
 def service_url(variable: str) -> str:

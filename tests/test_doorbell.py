@@ -24,20 +24,40 @@ def test_the_bell_names_due_rows_the_oldest_first_and_not_too_many(session: Sess
 
 
 def test_the_bells_list_is_made_once(postgres_database: Database) -> None:
-    """A list with a limit that skips locked rows is another each time that a plan makes it; as a CTE it is kept."""
+    """A list with a limit that skips locked rows is another each time that a plan makes it; as a CTE it is kept.
+
+    Once for each priority.
+    """
     said: list[str] = []
     sa.event.listen(postgres_database.engine, "before_cursor_execute", lambda *words: said.append(words[2]))
     with postgres_database.write() as session:
         doorbell.ring_due(session, NOW, limit=2, again_after=HOUR)
-    assert [one.startswith("WITH due AS MATERIALIZED") for one in said if "UPDATE delivery" in one] == [True]
+    assert [one.startswith("WITH due AS MATERIALIZED") for one in said if "UPDATE delivery" in one] == [True, True]
 
 
-def test_what_was_rung_and_never_claimed_is_rung_again_at_once_when_the_queue_is_gone(session: Session) -> None:
-    [id, other] = post(session, row(1), row(2, state="sending", rung_at=NOW))
+def test_what_somebody_waits_for_is_named_before_what_is_older(session: Session) -> None:
+    old, waited_for, older, later = (
+        post(session, one)[0]
+        for one in (
+            row(1, next_at=NOW - HOUR, priority=1),
+            row(2, priority=0),
+            row(3, next_at=NOW - 2 * HOUR, priority=1),
+            row(4, priority=0, next_at=NOW + HOUR),
+        )
+    )
+    assert doorbell.ring_due(session, NOW, limit=2, again_after=HOUR) == [waited_for, older]
+    assert doorbell.ring_due(session, NOW, limit=9, again_after=None, priorities=[0]) == [waited_for]
+    assert doorbell.ring_due(session, NOW, limit=9, again_after=None, priorities=[1]) == [older, old]
+    assert doorbell.next_due(session) == NOW - 2 * HOUR
+    assert doorbell.ring_due(session, NOW + HOUR, limit=9, again_after=None, priorities=[0]) == [waited_for, later]
+
+
+def test_what_a_broker_did_not_take_is_rung_again_at_once(session: Session) -> None:
+    [id, other, sending] = post(session, row(1), row(2), row(3, state="sending", rung_at=NOW))
     doorbell.ring_due(session, NOW, limit=9, again_after=HOUR)
-    assert doorbell.forget_rings(session) == 1
+    assert doorbell.forget_rings(session, [id, sending]) == 1
     assert doorbell.ring_due(session, NOW, limit=9, again_after=HOUR) == [id]
-    assert seen(session, other).rung_at == NOW
+    assert (seen(session, sending).rung_at, seen(session, other).rung_at) == (NOW, NOW)
 
 
 def test_next_due_is_the_first_of_what_waits(session: Session) -> None:

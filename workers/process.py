@@ -18,6 +18,7 @@ from types import FrameType
 import dramatiq
 import structlog
 
+from events_service import chores, mailbox
 from events_service.clock import system_clock
 from events_service.config import Settings
 from events_service.db.schema import open_database
@@ -27,13 +28,16 @@ from events_service.mail.transports import transport
 from events_service.mail.wire import Transport
 from events_service.mail.words import without_addresses
 from events_service.postroom import Postroom, Tally
-from workers.actors import Ring, declare
+from workers.actors import Bells, declare
 from workers.broker import check_broker, make_broker
+from workers.lanes import Lanes
 
 log = structlog.get_logger(__name__)
 _RESTART_SECONDS = 0.5
 _LONGEST_PAUSE = 30.0
 _PARENT_SECONDS = 1.0
+_CLOSING_SECONDS = 5.0
+"""Beside the grace: to give back what was fetched, and to close connections."""
 _STOP = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -46,29 +50,25 @@ def mail_transport(settings: Settings) -> Transport:
     )
 
 
-def start_worker(broker: dramatiq.Broker, threads: int) -> dramatiq.Worker:
-    """Start `threads` threads that do what the broker says. The caller stops them."""
-    worker = dramatiq.Worker(broker, worker_timeout=100, worker_threads=threads)
-    worker.start()
-    return worker
-
-
 def run_worker(settings: Settings, threads: int, stopped: threading.Event) -> None:
-    """Work in this process until `stopped` is set or its parent is gone; what is in DATA by then is finished."""
+    """Work in this process until `stopped` is set or its parent is gone; what is in DATA by then is finished.
+
+    It is given `stop_seconds` for that. What is in DATA even then is found as unknown when its lease is over.
+    """
     parent = os.getppid()
     broker = make_broker(settings.broker_url)
     check_broker(broker, settings.broker_url)
     database = open_database(settings.resolved_database_url)
-    postroom = live_postroom(settings, database)
-    ring_for(broker, postroom)
-    worker = start_worker(broker, threads)
-    log.info("worker started", threads=threads, pid=os.getpid())
-    while not stopped.wait(_PARENT_SECONDS) and os.getppid() == parent:
-        pass
-    postroom.stop()
-    log.info("worker stopping", pid=os.getpid())
-    worker.stop()
-    postroom.close()
+    with contextlib.closing(live_postroom(settings, database)) as postroom:
+        bells_for(broker, settings, database, postroom)
+        lanes = Lanes(broker, threads)
+        log.info("worker started", threads=threads, pid=os.getpid())
+        while not stopped.wait(_PARENT_SECONDS) and os.getppid() == parent:
+            pass
+        postroom.stop()
+        log.info("worker stopping", pid=os.getpid())
+        if not lanes.stop(settings.stop_seconds):
+            log.warning("stopped while a message was in DATA; its row will be unknown", pid=os.getpid())
     broker.close()
     database.dispose()
 
@@ -78,7 +78,7 @@ def live_postroom(settings: Settings, database: Database) -> Postroom:
     return Postroom(database, settings, mail_transport(settings), system_clock)
 
 
-def ring_for(broker: dramatiq.Broker, postroom: Postroom) -> Ring:
+def bells_for(broker: dramatiq.Broker, settings: Settings, database: Database, postroom: Postroom) -> Bells:
     """Declare the actors of a live process on its broker. What they cannot do now is a line in the log."""
 
     def deliver(ids: Sequence[int]) -> Tally:
@@ -89,11 +89,30 @@ def ring_for(broker: dramatiq.Broker, postroom: Postroom) -> Ring:
             log.error("deliveries put off", why=str(error))
             return Tally()
 
-    return declare(broker, deliver)
+    def look() -> None:
+        try:
+            mailbox.imap_poll(settings, database, system_clock())
+        except EventsError as error:
+            log.error("the mailbox cannot be read; it is looked into again later", why=str(error))
+
+    def do_chores() -> None:
+        try:
+            chores.do(database, system_clock())
+        except EventsError as error:
+            log.error("chores put off", why=str(error))
+
+    return declare(broker, deliver, intake=look, plan=do_chores)
 
 
-def supervise(processes: int, child: Callable[[], None]) -> int:
+def bells_to_ring(broker: dramatiq.Broker) -> Bells:
+    """The same for a process that rings and does none of it."""
+    return declare(broker, lambda _ids: Tally())
+
+
+def supervise(processes: int, child: Callable[[], None], stop_seconds: float = 60.0) -> int:
     """Run `child` in so many forks until this process is told to stop; a fork that dies is replaced.
+
+    A fork that has not ended some seconds after the `stop_seconds` that it may take is killed.
 
     One that was killed is back after half a second. Those that fail of themselves soon after they began, one after the
     other, are replaced after longer and longer.
@@ -101,11 +120,15 @@ def supervise(processes: int, child: Callable[[], None]) -> int:
     stopping = threading.Event()
     began: dict[int, float] = {}
 
-    def stop(_signal: int, _frame: FrameType | None) -> None:
-        stopping.set()
+    def tell(number: int) -> None:
         for pid in began:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGTERM)
+                os.kill(pid, number)
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        stopping.set()
+        tell(signal.SIGTERM)
+        signal.setitimer(signal.ITIMER_REAL, stop_seconds + _CLOSING_SECONDS)
 
     def start() -> None:
         # A stop that came between the fork and its note would leave a child that nobody stops.
@@ -116,6 +139,7 @@ def supervise(processes: int, child: Callable[[], None]) -> int:
 
     for number in _STOP:
         signal.signal(number, stop)
+    signal.signal(signal.SIGALRM, lambda _signal, _frame: tell(signal.SIGKILL))
     for _ in range(processes):
         start()
     pause = 0.0

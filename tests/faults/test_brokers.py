@@ -104,7 +104,7 @@ def test_every_doorbell_five_times(
     crowd(postgres_database, people)
     settings = settings_of(postgres_database, own_redis.url, desk)
     broker = make_broker(own_redis.url)
-    ring = declare(broker, lambda ids: Tally())
+    ring = declare(broker, lambda ids: Tally()).deliver
     with postgres_database.write() as session:
         ids = doorbell.ring_due(session, datetime.now(UTC), limit=people, again_after=None)
     for _ in range(5):

@@ -41,7 +41,7 @@ def test_what_a_tick_rang_for_stays_noted_after_a_dry_run(emptied: Database, set
 
 
 def test_work_that_is_interrupted_gives_back_what_it_had_not_begun(sqlite_database: Database, tmp_path: Path) -> None:
-    crowd(sqlite_database, 2000)
+    crowd(sqlite_database, 1000)
     settings = {"database_url": str(sqlite_database), "smtp_url": f"maildir:{tmp_path}/mail", "chunk_size": 1000}
     new = tmp_path / "mail/new"
     with live(tmp_path, "work", "--until-idle", **settings) as working:
@@ -52,5 +52,5 @@ def test_work_that_is_interrupted_gives_back_what_it_had_not_begun(sqlite_databa
     assert found.keys() == {"sent", "pending"}
     assert found["sent"] == len(list(new.iterdir()))
     assert run(tmp_path, "work", "--until-idle", **settings).returncode == 0
-    assert counts(sqlite_database) == {"sent": 2000}
-    assert len(list(new.iterdir())) == 2000
+    assert counts(sqlite_database) == {"sent": 1000}
+    assert len(list(new.iterdir())) == 1000

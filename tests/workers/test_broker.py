@@ -11,7 +11,7 @@ from events_service.postroom import Tally
 from tests import services
 from workers.actors import declare
 from workers.broker import QUEUES, check_broker, make_broker
-from workers.process import start_worker
+from workers.lanes import Lanes
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,8 @@ def test_no_broker_retries_or_delays() -> None:
     broker = make_broker("stub://")
     assert not {"TimeLimit", "Pipelines", "Prometheus"} & {type(one).__name__ for one in broker.middleware}
     declare(broker, lambda ids: Tally())
-    assert broker.get_actor("deliver").options["max_retries"] == 0
+    assert {broker.get_actor(queue).options["max_retries"] for queue in QUEUES} == {0}
+    assert broker.get_actor("urgent").priority < broker.get_actor("deliver").priority
     assert {name for name in broker.get_declared_queues() if not name.endswith(".DQ")} == set(QUEUES)
     assert set(services.QUEUES) == set(QUEUES)
 
@@ -51,12 +52,12 @@ def test_what_is_rung_for_is_delivered_and_told() -> None:
         got.append(list(ids))
         return Tally(sent=len(ids))
 
-    ring = declare(broker, deliver, tallies.append)
-    worker = start_worker(broker, 1)
+    ring = declare(broker, deliver, tallies.append).deliver
+    worker = Lanes(broker, 1)
     ring((1, 2))
     ring([3])
     broker.join("deliver")  # type: ignore[attr-defined]
-    worker.stop()
+    worker.stop(20)
     assert got == [[1, 2], [3]]
     assert [tally.sent for tally in tallies] == [2, 1]
 
@@ -68,12 +69,12 @@ def test_dead_letters_do_not_pile_up() -> None:
     def deliver(ids: Sequence[int]) -> Tally:
         raise RuntimeError("on purpose")
 
-    ring = declare(broker, deliver)
-    worker = start_worker(broker, 1)
+    ring = declare(broker, deliver).deliver
+    worker = Lanes(broker, 1)
     for _ in range(3):
         ring([1])
     broker.join("deliver", fail_fast=False)
-    worker.stop()
+    worker.stop(20)
     assert broker.dead_letters == []
 
 
@@ -90,11 +91,11 @@ def test_a_real_broker_takes_and_gives(kind: str, request: pytest.FixtureRequest
         got.extend(ids)
         return Tally()
 
-    ring = declare(broker, deliver)
-    worker = start_worker(broker, 1)
+    ring = declare(broker, deliver).deliver
+    worker = Lanes(broker, 1)
     ring([1, 2, 3])
     broker.join("deliver", timeout=20_000)
-    worker.stop()
+    worker.stop(20)
     broker.close()
     assert got == [1, 2, 3]
 
@@ -105,7 +106,7 @@ def test_a_broker_that_is_not_there_is_said_without_its_password(url: str) -> No
     with pytest.raises(BrokerError, match=r"127\.0\.0\.1:1 does not answer \(\w+\); see that it runs$") as refused:
         check_broker(broker, url)
     assert "secret" not in str(refused.value)
-    ring = declare(broker, lambda ids: Tally())
+    ring = declare(broker, lambda ids: Tally()).deliver
     with pytest.raises(BrokerError, match="rung for again later"):
         ring([1])
     assert isinstance(broker, dramatiq.Broker)
