@@ -25,6 +25,7 @@ from events_service.clock import Clock
 from events_service.config import Settings
 from events_service.db.session import Database
 from events_service.db.tables import Delivery, Event
+from events_service.delivery_log import DeliveryLog
 from events_service.errors import (
     DatabaseError,
     EventsError,
@@ -96,7 +97,7 @@ class Postroom:
             self._send_all(chunk, waiting)
         finally:
             chunk.close()
-        log.info("delivered", **vars(chunk.tally))
+        chunk.told.closed(vars(chunk.tally))
         return chunk.tally
 
     def _send_all(self, chunk: _Chunk, waiting: deque[Draft]) -> None:
@@ -143,7 +144,7 @@ class _Chunk:
         self._data_lease = data_lease
         self._unsettled: list[tuple[Draft, MailError | None, bool]] = []
         self._gates = campaigns.GateTimes({})
-        self.tally = Tally()
+        self.tally, self.told = Tally(), DeliveryLog()
 
     def claim(self, ids: Sequence[int], letters: Letters) -> list[Draft]:
         """Claim, put aside what may not go, freeze what the rest says; committed when it returns.
@@ -250,6 +251,9 @@ class _Chunk:
 
     def _forget(self, settled: Tally) -> None:
         self.tally.add(settled)
+        for draft, error, tried in self._unsettled:
+            over = tried and draft.row.attempts >= self._settings.max_attempts
+            self.told.settled(_id(draft.row), error, over=over)
         self._unsettled.clear()
 
     def _freeze(self, session: Session, rows: Sequence[Delivery], letters: Letters) -> list[Draft]:
