@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import pytest
@@ -25,10 +25,10 @@ EMAILS = tuple(f"{name}@example.org" for name in NAMES)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
 
-@pytest.fixture(params=[(), ("PIPELINING", "SIZE 10485760")], ids=["in turn", "at once"])
-def server(request: pytest.FixtureRequest) -> Iterator[Scripted]:
-    """A server that takes commands one at a time, and one that takes them at once (RFC 2920)."""
-    server = Scripted({}, offers=request.param)
+@pytest.fixture
+def server(shared_kind: str) -> Iterator[Scripted]:
+    """A server: beside PostgreSQL one that takes commands at once (RFC 2920), beside SQLite one at a time."""
+    server = Scripted({}, offers=("PIPELINING", "SIZE 10485760") if shared_kind == "postgres" else ())
     yield server
     server.close()
 
@@ -56,7 +56,7 @@ def attempts(house: House) -> list[int]:
         return [row_of(session, "invitation", email).attempts for email in EMAILS]
 
 
-def for_(email: str, said: str, usual: str) -> object:
+def for_(email: str, said: str, usual: str) -> Callable[[Heard], str]:
     """That answer where the recipient is this one."""
     return lambda heard: said if heard.recipient == email else usual
 

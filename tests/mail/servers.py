@@ -71,10 +71,14 @@ def real_server(**words: Any) -> Iterator[tuple[Desk, int]]:
 
 @dataclass(frozen=True)
 class Heard:
-    """A command as an answer may depend on it: its line, the number of its connection, from 1, and how many messages
-    that connection has brought so far, this one included where it is the end of one."""
+    """A command as an answer may depend on it.
+
+    Its line, the recipient ("" before there is one), the number of its connection, from 1, and how many messages that
+    connection has brought so far, this one included where it is the end of one.
+    """
 
     line: str
+    recipient: str
     connection: int
     messages: int
 
@@ -163,7 +167,7 @@ class Scripted:
         messages, recipient = 0, ""
 
         def say(command: str, line: str, usual: str, to: str = "") -> str | None:
-            return self._say(connection, command, Heard(line, number, messages), usual, to)
+            return self._say(connection, command, Heard(line, recipient, number, messages), usual, to)
 
         if say("hello", "", "220 here") is None:
             return
@@ -172,11 +176,13 @@ class Scripted:
             self.heard.append(line)
             command = line.split()[0].upper()
             usual = {"DATA": "354 go on", "EHLO": self._hello(), "QUIT": "221 goodbye"}.get(command, "250 fine")
+            if command == "RCPT":
+                recipient = line.split("<")[1].split(">")[0]
             said = say(command, line, usual)
             if said is None or command == "QUIT":
                 return
-            if command == "RCPT":
-                recipient = line.split("<")[1].split(">")[0] if said.startswith("25") else ""
+            if command == "MAIL" or (command == "RCPT" and not said.startswith("25")):
+                recipient = ""
             if command == "DATA" and said.startswith("354"):
                 message = b""
                 while (raw := lines.readline()) not in (b".\r\n", b""):
