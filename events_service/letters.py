@@ -6,46 +6,33 @@ holds the recipient's name. Tokens are not kept: they are made again from the se
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from email import message_from_bytes, policy
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, SQLModel, col, select
 
 from events_service.calendars.invitation import InvitationTemplate
-from events_service.calendars.model import Mailbox, Method
+from events_service.calendars.model import Mailbox
 from events_service.config import Settings, templates_dir
-from events_service.db.tables import (
-    Attendee,
-    CampaignStep,
-    Delivery,
-    Event,
-    MessageContent,
-    Person,
-)
+from events_service.db.tables import Attendee, CampaignStep, Event, Person
 from events_service.domain.delivery import CONFIRMATION, delivery_key, message_id
-from events_service.feed_contents import calendar_event
-from events_service.letter_subjects import subject_of
+from events_service.leases import ROWS, Claimed
+from events_service.letter_contents import About, Contents, Ready, form_of
 from events_service.mail.compose import Form, Letter
 from events_service.mail.headers import read_mailbox
 from events_service.mail.marks import one_line
-from events_service.mail.render import Occasion, Renderer
 from events_service.mail.wire import Outgoing
 from events_service.tokens import mail_token
 
-_CONTENTS = SQLModel.metadata.tables["message_content"]
-_KNOWN_KEPT = 4096
-
-
+_PEOPLE, _ATTENDEES = SQLModel.metadata.tables["person"], SQLModel.metadata.tables["attendee"]
 _PARTSTAT = {"accepted": "ACCEPTED", "declined": "DECLINED", "tentative": "TENTATIVE"}
+_FROZEN = ("content_id", "fields", "sequence", "message_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +42,7 @@ class Draft:
     `partstat` is what the calendar says of their answer (RFC 5545 3.2.12).
     """
 
-    row: Delivery
+    row: Claimed
     email: str
     wave: str
     event_slug: str
@@ -65,12 +52,22 @@ class Draft:
 
 
 @dataclass(frozen=True, slots=True)
+class _Recipient:
+    """A person as far as a letter needs them."""
+
+    email: str
+    name: str
+    locale: str
+    timezone: str
+
+
+@dataclass(frozen=True, slots=True)
 class _Sources:
     """What the rows of one chunk are made from, by id."""
 
     events: Mapping[int, Event]
     steps: Mapping[int, CampaignStep]
-    people: Mapping[int, Person]
+    people: Mapping[int, _Recipient]
     replies: Mapping[int, str]
 
 
@@ -82,34 +79,45 @@ class Letters:
 
     def __init__(self, settings: Settings, templates: Path | None = None) -> None:
         self._settings = settings
-        self._renderer = Renderer(templates or templates_dir() / "emails")
-        self._sender_name, self._sender = read_mailbox(settings.resolved_mail_from)
-        self._known: dict[tuple[Any, ...], tuple[int, str]] = {}
+        self._secret, self._domain, self._base = settings.secret, settings.resolved_mail_domain, settings.public_base
+        self._from = settings.resolved_mail_from
+        self._sender_name, self._sender = read_mailbox(self._from)
+        self._contents = Contents(templates or templates_dir() / "emails", self._sender_name or self._sender)
 
-    def freeze(self, session: Session, rows: Sequence[Delivery], now: datetime) -> list[Draft]:
+    def freeze(self, session: Session, rows: Sequence[Claimed], now: datetime) -> list[Draft]:
         """Give each row its content, the names in it and its Message-ID, unless it has them; then draft it.
 
         InputError where a template is faulty.
         """
-        found = self._sources(session, rows)
-        drafts = []
+        found = _sources(session, rows)
+        drafts: list[Draft] = []
+        frozen: list[dict[str, Any]] = []
+        numbers: dict[tuple[Any, ...], int] = {}
+        ready: dict[int, Ready] = {}
         for row in rows:
             event, person = found.events[row.event_id or 0], found.people[row.person_id or 0]
             step = found.steps.get(row.step_id or 0)
             # What has moved, everybody is asked again (RFC 5546 3.2.2.1); a reminder keeps the "maybe" that it had.
             told = step or row.purpose == CONFIRMATION
             reply = found.replies.get(row.attendee_id or 0, "") if told else ""
-            if row.content_id is None:
-                row.content_id = self._content(session, row, event, step, person, reply, now)
-                row.fields = self._fields(event, person)
-                row.sequence = event.sequence
-            if row.message_id is None:
-                row.message_id = message_id(row.key, self._settings.secret, self._settings.resolved_mail_domain)
-            session.add(row)
-            form, calendar = form_of(session.get_one(MessageContent, row.content_id))
+            number = row.content_id
+            if number is None:
+                confirmed = reply if row.purpose == CONFIRMATION else ""
+                group = (row.event_id, row.step_id, row.purpose, person.locale, person.timezone, confirmed)
+                if group not in numbers:
+                    about = About(event, step, row.purpose, confirmed)
+                    numbers[group] = self._contents.number(session, about, person.locale, person.timezone, now)
+                number = numbers[group]
+                id = row.message_id or message_id(row.key, self._secret, self._domain)
+                said = self._fields(event, person.name)
+                row = replace(row, content_id=number, fields=said, sequence=event.sequence, message_id=id)
+                frozen.append({"row": row.id} | {f"to_{name}": getattr(row, name) for name in _FROZEN})
+            if number not in ready:
+                ready[number] = self._contents.ready(session, number)
             wave = (step.wave if step else None) or ""
-            drafts.append(Draft(row, person.email, wave, event.slug, form, calendar, _partstat(reply)))
-        session.flush()
+            drafts.append(Draft(row, person.email, wave, event.slug, *ready[number], _partstat(reply)))
+        if frozen:
+            session.connection().execute(_freezing(), frozen)
         return drafts
 
     def preview(
@@ -117,170 +125,84 @@ class Letters:
     ) -> Outgoing:
         """The message that a step would send to an attendee, as it would be filled at `now`; nothing is kept."""
         person = session.get_one(Person, attendee.person_id)
-        form, calendar = form_of(self.rendered(session, event, step, "campaign", person, now))
+        about = About(event, step, "campaign")
+        form, calendar = form_of(self._contents.rendered(session, about, person.locale, person.timezone, now))
         key = delivery_key("campaign", event.id or 0, step.key, person.id or 0)
-        row = Delivery(
-            key=key,
-            purpose="campaign",
-            step=step.key,
-            attendee_id=attendee.id,
-            person_id=person.id,
-            fields=self._fields(event, person),
-            message_id=message_id(key, self._settings.secret, self._settings.resolved_mail_domain),
-            due_at=now,
-            next_at=now,
-            created_at=now,
-            changed_at=now,
-        )
+        row = Claimed(
+            id=0, key=key, purpose="campaign", priority=1, event_id=event.id, step_id=step.id, attendee_id=attendee.id,
+            person_id=person.id, attempts=1, due_at=now, next_at=now, sequence=event.sequence, content_id=None,
+            fields=self._fields(event, person.name), message_id=message_id(key, self._secret, self._domain),
+        )  # fmt: skip
         partstat = _partstat(attendee.reply)
         return self.fill(Draft(row, person.email, step.wave or "", event.slug, form, calendar, partstat), now)
 
     def fill(self, draft: Draft, at: datetime) -> Outgoing:
         """The message, dated `at`. InputError for an address or a link that no message can hold."""
-        row, settings = draft.row, self._settings
+        row = draft.row
         name, organiser_name = (one_line(str(row.fields.get(field, ""))) for field in ("name", "organiser"))
-        reply_to = reply_address(settings, row.attendee_id) if row.attendee_id else ""
-        urls = self._urls(row.attendee_id, row.person_id, draft.wave)
+        reply_to = reply_address(self._settings, row.attendee_id) if row.attendee_id else ""
+        values = {"greeting": f"Dear {name}," if name else "Hello,", "name": name or draft.email}
+        # The answer to what somebody did themselves is no mail of a list, and no unsubscribe stops it.
+        listed = row.purpose != CONFIRMATION
+        wanted = draft.form.fields | {"unsubscribe_url"}
+        values |= {field: self._url(field, row, draft.wave) for field in wanted if field not in values}
         calendar = None
         if draft.calendar is not None:
             organiser, attendee = Mailbox(organiser_name, reply_to), Mailbox(name, draft.email)
             calendar = draft.calendar.fill(attendee, organiser, draft.partstat, sent_by=self._sender)
         letter = Letter(
-            sender=settings.resolved_mail_from,
+            sender=self._from,
             recipient=draft.email,
             name=name,
             message_id=row.message_id or "",
-            values={"greeting": f"Dear {name}," if name else "Hello,", "name": name or draft.email, **urls},
+            values=values,
             reply_to=reply_to,
-            # The answer to what somebody did themselves is no mail of a list, and no unsubscribe stops it.
-            unsubscribe_url="" if row.purpose == CONFIRMATION else urls["unsubscribe_url"],
-            list_id="" if row.purpose == CONFIRMATION else f"<{draft.event_slug}.{settings.resolved_mail_domain}>",
+            unsubscribe_url=values["unsubscribe_url"] if listed else "",
+            list_id=f"<{draft.event_slug}.{self._domain}>" if listed else "",
             calendar=calendar,
             method=draft.calendar.method if draft.calendar else "",
+            return_path=bounce_address(self._settings, row.id) if self._settings.verp else "",
         )
         return draft.form.fill(letter, at)
 
-    def _fields(self, event: Event, person: Person) -> dict[str, str]:
+    def _fields(self, event: Event, name: str) -> dict[str, str]:
         """The names that a message keeps on every attempt."""
-        return {"name": person.name, "organiser": event.organiser_name or self._sender_name}
+        return {"name": name, "organiser": event.organiser_name or self._sender_name}
 
-    def _urls(self, attendee_id: int | None, person_id: int | None, wave: str) -> dict[str, str]:
-        base, secret = self._settings.public_base, self._settings.secret
-        return {
-            "reply_url": f"{base}/reply/{mail_token(secret, 'reply', attendee_id or 0)}",
-            "survey_url": f"{base}/survey/{mail_token(secret, 'survey', attendee_id or 0, wave)}",
-            "unsubscribe_url": f"{base}/unsubscribe/{mail_token(secret, 'unsubscribe', person_id or 0)}",
-        }
-
-    def _sources(self, session: Session, rows: Sequence[Delivery]) -> _Sources:
-        events = session.exec(select(Event).where(col(Event.id).in_({row.event_id for row in rows})))
-        steps = session.exec(select(CampaignStep).where(col(CampaignStep.id).in_({row.step_id for row in rows})))
-        people = session.exec(select(Person).where(col(Person.id).in_({row.person_id for row in rows})))
-        at = col(Attendee.id).in_({row.attendee_id for row in rows})
-        replies = session.exec(select(Attendee.id, Attendee.reply).where(at))
-        return _Sources(
-            {event.id or 0: event for event in events},
-            {step.id or 0: step for step in steps},
-            {person.id or 0: person for person in people},
-            {id or 0: reply for id, reply in replies},
-        )
-
-    def _content(
-        self,
-        session: Session,
-        row: Delivery,
-        event: Event,
-        step: CampaignStep | None,
-        person: Person,
-        reply: str,
-        now: datetime,
-    ) -> int:
-        template = step.template if step else row.purpose
-        reply = reply if row.purpose == CONFIRMATION else ""
-        language = self._renderer.language(template, person.locale)
-        version = self._renderer.version(template, language)
-        known = (
-            template,
-            version,
-            language,
-            person.timezone,
-            event.id,
-            event.changed_at,
-            event.state,
-            row.step_id,
-            reply,
-        )
-        content_id, digest = self._known.get(known, (0, ""))
-        # The transaction that wrote it may have been undone, and its number may be another's by now.
-        kept = session.get(MessageContent, content_id) if content_id else None
-        if kept is not None and kept.digest == digest:
-            return content_id
-        content = self.rendered(session, event, step, row.purpose, person, now, reply)
-        insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
-        values = content.model_dump(exclude={"id"})
-        session.connection().execute(insert(_CONTENTS).values(values).on_conflict_do_nothing())
-        stored = sa.select(_CONTENTS.c.id).where(_CONTENTS.c.digest == content.digest)
-        content_id = int(session.connection().execute(stored).scalar_one())
-        if len(self._known) >= _KNOWN_KEPT:
-            self._known.clear()
-        self._known[known] = content_id, content.digest
-        return content_id
-
-    def rendered(
-        self,
-        session: Session,
-        event: Event,
-        step: CampaignStep | None,
-        purpose: str,
-        person: Person,
-        now: datetime,
-        reply: str = "",
-    ) -> MessageContent:
-        """What a step (or, without one, a message of that purpose) says to people like `person`, with marks.
-
-        `reply` is what a confirmation confirms. Whoever declined gets no calendar: it would ask them again.
-        """
-        template = step.template if step else purpose
-        occasion = Occasion(
-            sender=self._sender_name or self._sender,
-            mandatory=step is None,
-            days_after=step.offset_days if step else 0,
-            reply=reply,
-        )
-        subject = subject_of(session, event, purpose)
-        said = self._renderer.render(template, subject, person.locale, person.timezone, occasion)
-        method: Method | None = "CANCEL" if purpose == "cancellation" else "REQUEST"
-        if (step and not step.calendar) or reply == "declined":
-            method = None
-        calendar = InvitationTemplate(calendar_event(event), method).head if method else None
-        facts = json.dumps([asdict(said), method, (calendar or b"").decode()], sort_keys=True)
-        return MessageContent(
-            digest=hashlib.sha256(facts.encode()).hexdigest(),
-            template=template,
-            template_version=said.version,
-            locale=said.language,
-            timezone=person.timezone,
-            subject=said.subject,
-            text=said.text,
-            html=said.html,
-            calendar=calendar,
-            method=method,
-            created_at=now,
-        )
+    def _url(self, field: str, row: Claimed, wave: str) -> str:
+        """The link that a mark stands for."""
+        if field == "survey_url":
+            return f"{self._base}/survey/{mail_token(self._secret, 'survey', row.attendee_id or 0, wave)}"
+        if field == "reply_url":
+            return f"{self._base}/reply/{mail_token(self._secret, 'reply', row.attendee_id or 0)}"
+        return f"{self._base}/unsubscribe/{mail_token(self._secret, 'unsubscribe', row.person_id or 0)}"
 
 
-def form_of(content: MessageContent) -> tuple[Form, InvitationTemplate | None]:
-    """A kept content, ready to be filled."""
-    calendar = None
-    if content.calendar is not None:
-        calendar = InvitationTemplate.kept(content.calendar, cast(Method, content.method))
-    return _form(content.subject, content.text, content.html), calendar
+def _sources(session: Session, rows: Sequence[Claimed]) -> _Sources:
+    events = session.exec(select(Event).where(col(Event.id).in_({row.event_id for row in rows})))
+    steps = session.exec(select(CampaignStep).where(col(CampaignStep.id).in_({row.step_id for row in rows})))
+    connection = session.connection()
+    people = connection.execute(_RECIPIENTS, {"ids": sorted({row.person_id for row in rows if row.person_id})})
+    replies = connection.execute(_REPLIES, {"ids": sorted({row.attendee_id for row in rows if row.attendee_id})})
+    return _Sources(
+        {event.id or 0: event for event in events},
+        {step.id or 0: step for step in steps},
+        {id: _Recipient(*person) for id, *person in people},
+        {id: reply for id, reply in replies},
+    )
 
 
-@lru_cache(maxsize=256)
-def _form(subject: str, text: str, html: str) -> Form:
-    """Cutting a content takes as long as filling it, and many share one."""
-    return Form(subject, text, html)
+_IDS: sa.BindParameter[Any] = sa.bindparam("ids", expanding=True)
+_RECIPIENTS = sa.select(*(_PEOPLE.c[name] for name in ("id", "email", "name", "locale", "timezone"))).where(
+    _PEOPLE.c.id.in_(_IDS)
+)
+_REPLIES = sa.select(_ATTENDEES.c.id, _ATTENDEES.c.reply).where(_ATTENDEES.c.id.in_(_IDS))
+
+
+@lru_cache(maxsize=1)
+def _freezing() -> sa.Update:
+    values = {name: sa.bindparam(f"to_{name}", type_=ROWS.c[name].type) for name in _FROZEN}
+    return sa.update(ROWS).where(ROWS.c.id == sa.bindparam("row")).values(values)
 
 
 def _partstat(reply: str) -> str:
@@ -302,3 +224,8 @@ def readable(message: Outgoing) -> dict[str, str | None]:
 def reply_address(settings: Settings, attendee_id: int) -> str:
     """Where an attendee's calendar replies go, for the whole life of the event."""
     return f"reply+{mail_token(settings.secret, 'reply', attendee_id)}@{settings.resolved_mail_domain}"
+
+
+def bounce_address(settings: Settings, delivery_id: int) -> str:
+    """Where the bounces of one delivery go (VERP): the address says which it was."""
+    return f"bounce+{mail_token(settings.secret, 'bounce', delivery_id)}@{settings.resolved_mail_domain}"

@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 from sqlmodel import Session, select
 
-from events_service import attendees, campaigns, events, outbox, people, surveys
+from events_service import attendees, campaigns, events, leases, outbox, people, surveys
 from events_service.config import Settings
 from events_service.db.session import Database
 from events_service.db.tables import Attendee, Delivery, Event
@@ -272,7 +272,7 @@ def test_an_invitation_that_is_still_on_its_way_keeps_the_reminder_waiting(
         started(session, ADA, now=house.clock())
         [first, second] = (row_of(session, step).id or 0 for step in ("invitation", "reminder-1"))
     with database.write() as session:
-        outbox.claim(session, [first], "another worker", house.clock(), 120)
+        leases.claim(session, [first], "another worker", house.clock(), 120)
     house.postroom.deliver([second])
     with database.read() as session:
         reminder = row_of(session, "reminder-1")
@@ -380,22 +380,22 @@ def test_a_late_acceptance_beside_a_workers_verdict_loses_nothing(
     postgres_database: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ada accepts between the worker's look at her joining instructions and its commit."""
-    from events_service import postroom
+    from events_service import chunk
 
     house = House(postgres_database, settings, now=utc("2023-10-02T09:00"))
     with postgres_database.write() as session:
         event = started(session, ADA)
     ids = house.tick()
-    real = postroom.verdicts
+    real = chunk.verdicts
 
     def look(*words: Any) -> Any:
         found = real(*words)
-        monkeypatch.setattr(postroom, "verdicts", real)
+        monkeypatch.setattr(chunk, "verdicts", real)
         with postgres_database.write() as session:
             reply(session, event, ADA, "accepted", house.clock())
         return found
 
-    monkeypatch.setattr(postroom, "verdicts", look)
+    monkeypatch.setattr(chunk, "verdicts", look)
     house.postroom.deliver(ids)
     assert house.run(utc("2023-10-09T00:00"))[-1:] == [("10-02 09:00", "joining ada")]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields
 from datetime import UTC, datetime, time, timedelta
 from email.message import EmailMessage
 from pathlib import Path
@@ -22,6 +23,7 @@ from events_service.domain.delivery import delivery_key
 from events_service.errors import InputError
 from events_service.event_history import note_change
 from events_service.feed_contents import calendar_event
+from events_service.leases import Claimed
 from events_service.letters import Draft, Letters, readable, reply_address
 from events_service.mail.wire import Outgoing
 from events_service.tokens import open_mail_token
@@ -102,7 +104,10 @@ class World:
         return row
 
     def drafts(self, *rows: Delivery) -> list[Draft]:
-        return self.letters.freeze(self.session, rows, NOW)
+        drafts = self.letters.freeze(self.session, [as_claimed(row) for row in rows], NOW)
+        for row in rows:
+            self.session.refresh(row)
+        return drafts
 
     def send(self, row: Delivery) -> Outgoing:
         (draft,) = self.drafts(row)
@@ -119,6 +124,11 @@ class World:
         for name, value in fields.items():
             setattr(self.event, name, value)
         note_change(self.session, self.event, action, NOW, {"before": before}, anew=True)
+
+
+def as_claimed(row: Delivery) -> Claimed:
+    """The row as its worker has it."""
+    return Claimed(**{field.name: getattr(row, field.name) for field in fields(Claimed)})
 
 
 @pytest.fixture
@@ -225,10 +235,12 @@ def test_a_content_that_was_rolled_back_is_never_taken_for_another(
         rows = [world.row(ada, "invitation").id, world.row(ada, "thanks").id]
     numbers = []
     with sqlite_database.write(dry_run=True) as session:
-        (draft,) = letters.freeze(session, [session.get_one(Delivery, rows[0])], NOW)
+        (draft,) = letters.freeze(session, [as_claimed(session.get_one(Delivery, rows[0]))], NOW)
         numbers.append(draft.row.content_id)
     with sqlite_database.write() as session:
-        thanks, invitation = letters.freeze(session, [session.get_one(Delivery, id) for id in reversed(rows)], NOW)
+        thanks, invitation = letters.freeze(
+            session, [as_claimed(session.get_one(Delivery, id)) for id in reversed(rows)], NOW
+        )
         numbers += [thanks.row.content_id, invitation.row.content_id]
         subjects = [read(letters.fill(draft, NOW).data)["Subject"] for draft in (thanks, invitation)]
     assert numbers == [1, 1, 2]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,10 +10,11 @@ import pytest
 import sqlalchemy as sa
 from sqlmodel import Session
 
-from events_service import outbox
-from events_service.db.session import Database
+from events_service import leases, outbox
+from events_service.db.session import Database, database_now
 from events_service.db.tables import Delivery
 from events_service.domain.delivery import delivery_key
+from events_service.leases import Claimed
 from events_service.outbox import ROWS
 from events_service.verdict import Verdict
 from tests.ledger import run_out
@@ -50,16 +52,22 @@ def post(session: Session, *rows: dict[str, Any]) -> list[int]:
 
 
 def claim(session: Session, *ids: int, token: str = "a", now: datetime = NOW, lease: float = 120) -> list[int | None]:
-    return [one.id for one in outbox.claim(session, ids, token, now, lease)]
+    return [one.id for one in leases.claim(session, ids, token, now, lease)]
 
 
 def fence(session: Session, id: int, token: str = "a", now: datetime = NOW) -> bool:
-    return outbox.fence(session, id, token, now, {}, 660)
+    return leases.fence(session, id, token, now, {}, 660)
 
 
 def seen(session: Session, id: int) -> Delivery:
     session.expire_all()
     return session.get_one(Delivery, id)
+
+
+def held(session: Session, id: int) -> Claimed:
+    """The row as its worker has it."""
+    row = seen(session, id)
+    return Claimed(**{field.name: getattr(row, field.name) for field in fields(Claimed)})
 
 
 @pytest.fixture
@@ -93,7 +101,7 @@ def test_a_lease_goes_by_the_databases_clock(session: Session) -> None:
     [id] = post(session, row())
     claim(session, id, now=NOW + timedelta(days=9000), lease=30)
     with_lease = seen(session, id).lease_until
-    there = session.connection().execute(sa.select(outbox.database_now(session.get_bind().dialect.name))).scalar_one()
+    there = session.connection().execute(sa.select(database_now(session.get_bind().dialect.name))).scalar_one()
     assert with_lease is not None and timedelta(seconds=20) < with_lease - there < timedelta(seconds=31)
     assert outbox.sweep(session, NOW + timedelta(days=9000)) == 0
     assert fence(session, id, now=NOW - timedelta(days=9000))
@@ -116,7 +124,7 @@ def test_a_lease_that_ran_out_before_data_is_pending_again(session: Session) -> 
     assert outbox.sweep(session, NOW) == 1
     back = seen(session, id)
     assert (back.state, back.lease_token, back.rung_at, back.attempts) == ("pending", None, None, 1)
-    assert not outbox.settle_sent(session, id, "a", NOW)
+    assert not leases.settle_sent(session, id, "a", NOW)
     assert claim(session, id, token="b") == [id]
 
 
@@ -143,8 +151,8 @@ def test_a_connection_lost_in_data_is_unknown_or_sent_once_more(session: Session
     for token in ("a", "b")[: 2 if policy == "resend" else 1]:
         claim(session, id, token=token)
         assert fence(session, id, token=token)
-        assert not outbox.settle_unknown(session, id, "somebody else", "lost", NOW)
-        assert outbox.settle_unknown(session, id, token, "lost", NOW)
+        assert not leases.settle_unknown(session, id, "somebody else", "lost", NOW)
+        assert leases.settle_unknown(session, id, token, "lost", NOW)
     assert (seen(session, id).state, seen(session, id).last_error) == ("unknown", "lost")
 
 
@@ -155,9 +163,9 @@ def test_the_servers_word_settles_what_was_thought_unknown(session: Session) -> 
     run_out(session)
     outbox.sweep(session, NOW)
     assert outbox.counts(session) == {"unknown": 3}
-    assert outbox.settle_sent(session, ids[0], "a", NOW)
-    assert outbox.settle_failed(session, ids[1], "a", 554, "no", NOW)
-    assert outbox.settle_transient(session, seen(session, ids[2]), "a", 451, "later", NOW, 60, 12)
+    assert leases.settle_sent(session, ids[0], "a", NOW)
+    assert leases.settle_failed(session, ids[1], "a", 554, "no", NOW)
+    assert leases.settle_transient(session, held(session, ids[2]), "a", 451, "later", NOW, 60, 12)
     assert [seen(session, id).state for id in ids] == ["sent", "failed", "pending"]
 
 
@@ -168,7 +176,7 @@ def test_an_organisers_word_stands_against_a_late_one(session: Session) -> None:
     run_out(session)
     outbox.sweep(session, NOW)
     assert outbox.settle_by_hand(session, id, False, NOW)
-    assert not outbox.settle_sent(session, id, "a", NOW)
+    assert not leases.settle_sent(session, id, "a", NOW)
     assert seen(session, id).state == "pending"
 
 
@@ -178,7 +186,7 @@ def test_a_transient_refusal_waits_longer_each_time_and_then_fails(session: Sess
     for attempt in range(4):
         assert claim(session, id, token=str(attempt), now=now) == [id]
         assert fence(session, id, token=str(attempt), now=now)
-        assert outbox.settle_transient(session, seen(session, id), str(attempt), 451, "busy", now, 60, 4)
+        assert leases.settle_transient(session, held(session, id), str(attempt), 451, "busy", now, 60, 4)
         waits.append((seen(session, id).next_at - now).total_seconds())
         now = seen(session, id).next_at
     last = seen(session, id)
@@ -189,7 +197,7 @@ def test_a_transient_refusal_waits_longer_each_time_and_then_fails(session: Sess
 def test_a_transient_refusal_waits_for_six_hours_at_most(session: Session) -> None:
     [id] = post(session, row(attempts=400))
     claim(session, id)
-    assert outbox.settle_transient(session, seen(session, id), "a", 0, "nobody there", NOW, 60, 999)
+    assert leases.settle_transient(session, held(session, id), "a", 0, "nobody there", NOW, 60, 999)
     back = seen(session, id)
     assert back.state == "pending"
     assert timedelta(hours=6) <= back.next_at - NOW <= timedelta(hours=7.5)
@@ -198,8 +206,8 @@ def test_a_transient_refusal_waits_for_six_hours_at_most(session: Session) -> No
 def test_what_could_not_be_tried_keeps_its_attempts(session: Session) -> None:
     ids = post(session, row(1, attempts=11, rung_at=NOW), row(2))
     claim(session, *ids)
-    assert outbox.settle_untried(session, seen(session, ids[0]), "a", 0, "nobody there", NOW, 60)
-    assert not outbox.settle_untried(session, seen(session, ids[1]), "b", 0, "nobody there", NOW, 60)
+    assert leases.settle_untried(session, held(session, ids[0]), "a", 0, "nobody there", NOW, 60)
+    assert not leases.settle_untried(session, held(session, ids[1]), "b", 0, "nobody there", NOW, 60)
     back = seen(session, ids[0])
     assert (back.state, back.attempts, back.last_code, back.last_error) == ("pending", 11, 0, "nobody there")
     assert (back.next_at, back.rung_at) == (NOW + HOUR / 60, None)
@@ -209,17 +217,17 @@ def test_what_could_not_be_tried_keeps_its_attempts(session: Session) -> None:
 def test_what_was_not_tried_is_not_counted(session: Session) -> None:
     ids = post(session, *(row(n) for n in range(5)))
     claim(session, *ids)
-    outbox.put_aside(session, ids[:1], "a", Verdict("held", "organiser"), NOW)
-    outbox.put_aside(session, ids[1:2], "a", Verdict("cancelled", "declined"), NOW)
-    outbox.postpone(session, ids[2], "a", NOW + HOUR, NOW)
+    leases.put_aside(session, ids[:1], "a", Verdict("held", "organiser"), NOW)
+    leases.put_aside(session, ids[1:2], "a", Verdict("cancelled", "declined"), NOW)
+    leases.postpone(session, ids[2], "a", NOW + HOUR, NOW)
     assert fence(session, ids[4])
-    outbox.put_aside(session, ids[4:], "a", Verdict("held", "organiser"), NOW)
-    assert outbox.give_back(session, "a", NOW) == 1
+    leases.put_aside(session, ids[4:], "a", Verdict("held", "organiser"), NOW)
+    assert leases.give_back(session, "a", NOW) == 1
     found = [seen(session, id) for id in ids]
     assert [one.state for one in found] == ["held", "cancelled", "pending", "pending", "sending"]
     assert [one.attempts for one in found] == [0, 0, 0, 0, 1]
     assert (found[0].hold_reason, found[1].last_error, found[2].next_at) == ("organiser", "declined", NOW + HOUR)
-    assert outbox.give_back(session, "a", NOW) == 0
+    assert leases.give_back(session, "a", NOW) == 0
 
 
 def test_what_is_past_its_time_expires_held_or_not(session: Session) -> None:

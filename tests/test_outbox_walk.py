@@ -15,10 +15,12 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from sqlmodel import SQLModel, col, select
 
 from events_service import attendees, campaigns, events, outbox, people
+from events_service.chunk import Chunk
 from events_service.clock import FixedClock
 from events_service.config import Settings
 from events_service.db.session import Database
 from events_service.db.tables import Attendee, Delivery, Event, Person
+from events_service.db.writer import Writer
 from events_service.domain.delivery import LEAVES_BY
 from events_service.errors import (
     ConflictError,
@@ -30,7 +32,6 @@ from events_service.errors import (
 )
 from events_service.letters import Draft, Letters
 from events_service.outbox import ROWS
-from events_service.postroom import _Chunk
 from schedules.ticks import tick
 from tests.ledger import INVITED, SHORT, hold_reviews, open_gate, run_out, started
 
@@ -52,8 +53,9 @@ class Walk(RuleBasedStateMachine):
         self.database, self.settings, self.letters = database, settings, letters
         self.clock = FixedClock(INVITED)
         self.bell: list[int] = []
-        self.workers: list[tuple[_Chunk, deque[Draft]]] = []
-        self.tokens = 0
+        self.workers: list[tuple[Chunk, deque[Draft]]] = []
+        self.writers: list[Writer] = []
+        self.tokens, self.seconds = 0, 0.0
         # By delivery: may the recipient have it; did the server take it, or an organiser say so; how often may it go
         # once more all the same. And who may have heard of the event: one message of theirs passed its fence.
         self.doubt: dict[int, bool] = defaultdict(bool)
@@ -72,12 +74,22 @@ class Walk(RuleBasedStateMachine):
     def time_goes_on(self, hours: int) -> None:
         self.clock.at += timedelta(hours=hours)
 
+    def worker(self, token: str) -> Chunk:
+        writer = Writer(self.database)
+        self.writers.append(writer)
+        return Chunk(self.database, self.settings, self.clock, token, 660, self.elapsed, writer)
+
+    def elapsed(self) -> float:
+        """Every other fence renews its worker's lease."""
+        self.seconds += self.settings.lease_seconds / 3
+        return self.seconds
+
     @rule(twice=st.booleans())
     def the_bell_is_rung_and_answered(self, twice: bool) -> None:
         tick(self.database, self.settings, self.bell.extend, self.clock())
         for _ in range(2 if twice else 1):
             self.tokens += 1
-            chunk = _Chunk(self.database, self.settings, self.clock, f"worker {self.tokens}", 660)
+            chunk = self.worker(f"worker {self.tokens}")
             drafts = deque(chunk.claim(self.bell, self.letters))
             self.workers.append((chunk, drafts))
         self.bell = []
@@ -93,7 +105,7 @@ class Walk(RuleBasedStateMachine):
             return
         self.heard.add(draft.row.person_id)
         # Its policy allows a doubtful message once more at the most, and each word of an organiser once.
-        self.again.setdefault(id, int(draft.row.unknown_policy == "resend"))
+        self.again.setdefault(id, int(self.policy(id) == "resend"))
         if self.doubt[id]:
             assert self.again[id] > 0, "a second DATA that neither its policy nor a person asked for"
             self.again[id] -= 1
@@ -105,6 +117,10 @@ class Walk(RuleBasedStateMachine):
             chunk.untried(draft, AWAY)
         else:
             chunk.refused(draft, ERRORS[answer])
+
+    def policy(self, id: int) -> str:
+        with self.database.read() as session:
+            return session.get_one(Delivery, id).unknown_policy
 
     @rule(which=st.integers(0, 9))
     @precondition(lambda self: self.workers)
@@ -212,6 +228,8 @@ class Walk(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Whoever had heard of the event is told that it moved, or that it is off, and nobody else."""
+        for writer in self.writers:
+            writer.__exit__()
         with self.database.write() as session:
             run_out(session)
         tick(self.database, self.settings, self.bell.extend, self.clock())

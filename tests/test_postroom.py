@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 from sqlmodel import Session, select
 
-from events_service import attendees, campaigns, events, outbox, people
+from events_service import attendees, campaigns, events, leases, outbox, people
 from events_service.clock import FixedClock
 from events_service.config import Settings
 from events_service.db.session import Database, database_now
@@ -328,7 +328,7 @@ def test_a_content_that_was_undone_is_never_said_in_anothers_place(
     letters = house.postroom._letters
     ids = invitations(house)
     with sqlite_database.write(dry_run=True) as session:
-        letters.freeze(session, outbox.claim(session, ids[:1], "undone", INVITED, 60), INVITED)
+        letters.freeze(session, leases.claim(session, ids[:1], "undone", INVITED, 60), INVITED)
     house.postroom.deliver(ids[2:])
     house.postroom.deliver(ids[:1])
     with sqlite_database.read() as session:
@@ -355,7 +355,7 @@ def test_a_ledger_that_cannot_be_written_stops_the_sending_and_loses_no_word(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The commit before the second message's DATA fails: the first one's word is kept, and the rest is given back."""
-    real, calls = outbox.fence, []
+    real, calls = leases.fence, []
 
     def fence(session: Session, *words: object) -> bool:
         calls.append(words)
@@ -363,7 +363,7 @@ def test_a_ledger_that_cannot_be_written_stops_the_sending_and_loses_no_word(
             raise DatabaseError("database: is locked by another process")
         return real(session, *words)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(outbox, "fence", fence)
+    monkeypatch.setattr(leases, "fence", fence)
     with pytest.raises(DatabaseError):
         house.postroom.deliver(invitations(house))
     assert house.wire.recipients == ["ada@example.org"]

@@ -13,7 +13,7 @@ import pytest
 import sqlalchemy as sa
 from psycopg import sql
 
-from events_service import campaigns, deliveries, events, feeds, heartbeat, outbox, restored
+from events_service import campaigns, deliveries, events, feeds, heartbeat, leases, restored
 from events_service.config import Settings
 from events_service.db.session import Database
 from events_service.db.tables import FeedContent, Heartbeat
@@ -80,12 +80,12 @@ def half_sent_then_all(house: House, back_up: Callable[[], Restore]) -> Restore:
     ids = list(house.tick())
     house.postroom.deliver(ids[:3])
     with house.database.write() as session:
-        outbox.claim(session, ids[3:5], "a worker", INVITED, 120)
-        assert outbox.fence(session, ids[3], "a worker", INVITED, {}, 660)
+        leases.claim(session, ids[3:5], "a worker", INVITED, 120)
+        assert leases.fence(session, ids[3], "a worker", INVITED, {}, 660)
     restore = back_up()
     with house.database.write() as session:
-        outbox.give_back(session, "a worker", INVITED)
-        assert outbox.settle_sent(session, ids[3], "a worker", INVITED)
+        leases.give_back(session, "a worker", INVITED)
+        assert leases.settle_sent(session, ids[3], "a worker", INVITED)
     house.work(INVITED + HOUR)
     assert len(house.wire.taken) == 5
     heartbeat.begin(house.database, house.settings, INVITED + HOUR)

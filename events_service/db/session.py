@@ -8,6 +8,7 @@ block ends, and rolls back when it raises.
 from __future__ import annotations
 
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -54,17 +55,21 @@ class Database:
         else:
             self.engine = _postgres_engine(self.url)
         self._writer = self.engine.execution_options(writer=True)
+        self._busy_seconds = busy_seconds
+        # SQLite has one writer at a time, and whoever finds another there sleeps and looks again, longer each time:
+        # within a process writers wait for their turn instead.
+        self.turn = threading.RLock()
 
     @contextmanager
     def read(self) -> Iterator[Session]:
         """A session that is rolled back when the block ends."""
-        with self._translated(), Session(self.engine, expire_on_commit=False) as session:
+        with self.translated(), Session(self.engine, expire_on_commit=False) as session:
             yield session
 
     @contextmanager
     def write(self, *, dry_run: bool = False) -> Iterator[Session]:
         """A session that is committed when the block ends, and rolled back if it raises or `dry_run` is set."""
-        with self._translated(), Session(self._writer, expire_on_commit=False) as session:
+        with self._in_turn(), self.translated(), Session(self._writer, expire_on_commit=False) as session:
             yield session
             if dry_run:
                 session.rollback()
@@ -76,7 +81,18 @@ class Database:
         self.engine.dispose()
 
     @contextmanager
-    def _translated(self) -> Iterator[None]:
+    def _in_turn(self) -> Iterator[None]:
+        # Who does not get it in time asks SQLite all the same, which says in its words what is in the way.
+        mine = self.is_sqlite and self.turn.acquire(timeout=self._busy_seconds)
+        try:
+            yield
+        finally:
+            if mine:
+                self.turn.release()
+
+    @contextmanager
+    def translated(self) -> Iterator[None]:
+        """Raise what the database says is wrong as an error of ours."""
         try:
             yield
         except (sa.exc.DatabaseError, OverflowError) as error:

@@ -1,4 +1,4 @@
-"""A message as bytes: what is the same for all is built once, and only a recipient's own values are filled in.
+"""A message as bytes: what is the same for all is encoded once, and only a recipient's own values are filled in.
 
 The shape is multipart/mixed[ multipart/alternative[ text/plain, text/html, text/calendar; method=… ], invite.ics ]
 with a calendar, multipart/alternative without (RFC 6047; the same bytes twice, as mail programs differ in which they
@@ -10,13 +10,15 @@ from __future__ import annotations
 import binascii
 import hashlib
 import html
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import format_datetime
+from functools import lru_cache
+from itertools import groupby
 
 from events_service.mail.headers import link, machine_line, mailbox_line, read_mailbox, text_line
-from events_service.mail.marks import Cut
+from events_service.mail.marks import Cut, has_marks
 from events_service.mail.wire import Outgoing
 
 _B64_BYTES = 57
@@ -27,7 +29,7 @@ class Letter:
     """What is one recipient's own: address and name, the values of the marks, headers, and the calendar's bytes.
 
     `sender` is a mailbox such as `Events desk <events@example.org>`; `unsubscribe_url` and `list_id` go into the list
-    headers where given (RFC 8058, RFC 2919).
+    headers where given (RFC 8058, RFC 2919). Bounces go to `return_path`, by default to the sender's own address.
     """
 
     sender: str
@@ -41,15 +43,23 @@ class Letter:
     list_id: str = ""
     calendar: bytes | None = None
     method: str = "REQUEST"
+    return_path: str = ""
 
 
 class Form:
-    """A rendered message, cut at its marks and ready to be filled."""
+    """A rendered message, cut at its marks, encoded where it is the same for all, and ready to be filled.
 
-    def __init__(self, subject: str, text: str, html_text: str) -> None:
+    `calendar_head` is what the calendars of its letters begin with.
+    """
+
+    def __init__(self, subject: str, text: str, html_text: str, calendar_head: bytes = b"") -> None:
         self._subject = text_line("Subject", subject)
-        self._text = Cut(text, str)
-        self._html = Cut(html_text, html.escape)
+        self._text = _QuotedPrintable(text, str)
+        self._html = _QuotedPrintable(html_text, html.escape)
+        # Base64 by whole lines: what follows is then encoded as if the head stood before it.
+        self._head = calendar_head[: len(calendar_head) // _B64_BYTES * _B64_BYTES]
+        self._head_lines = _base64(self._head)
+        self.fields = self._text.fields | self._html.fields
 
     def fill(self, letter: Letter, at: datetime) -> Outgoing:
         """The message for one recipient, dated `at`.
@@ -59,31 +69,36 @@ class Form:
         """
         boundary = "=_" + hashlib.sha256(letter.message_id.encode()).hexdigest()[:24]
         parts = [
-            _part("text/plain; charset=utf-8", _quoted(self._text.fill(letter.values))),
-            _part("text/html; charset=utf-8", _quoted(self._html.fill(letter.values))),
+            _part("text/plain; charset=utf-8", self._text.fill(letter.values)),
+            _part("text/html; charset=utf-8", self._html.fill(letter.values)),
         ]
         if letter.calendar is None:
             body = _multipart("alternative", boundary, parts)
         else:
-            encoded = _base64(letter.calendar)
+            encoded = self._calendar(letter.calendar)
             parts.append(_part(f"text/calendar; charset=utf-8; method={letter.method}", encoded, "base64"))
             attached = _part(
                 'application/ics; name="invite.ics"', encoded, "base64", 'attachment; filename="invite.ics"'
             )
             body = _multipart("mixed", boundary + "m", [_multipart("alternative", boundary, parts), attached])
         return Outgoing(
-            sender=read_mailbox(letter.sender)[1],
+            sender=letter.return_path or read_mailbox(letter.sender)[1],
             recipient=letter.recipient,
             message_id=letter.message_id,
             data=self._headers(letter, at) + body,
         )
 
+    def _calendar(self, content: bytes) -> bytes:
+        if self._head and content.startswith(self._head):
+            return self._head_lines + _base64(content[len(self._head) :])
+        return _base64(content)
+
     def _headers(self, letter: Letter, at: datetime) -> bytes:
         lines = [
-            mailbox_line("From", *read_mailbox(letter.sender)),
+            _from(letter.sender),
             mailbox_line("To", letter.name, letter.recipient),
             self._subject,
-            f"Date: {format_datetime(at)}",
+            _date(at.replace(microsecond=0)),
             machine_line("Message-ID", letter.message_id),
         ]
         if letter.reply_to:
@@ -101,19 +116,47 @@ class Form:
         return ("\r\n".join(lines) + "\r\n").encode("ascii")
 
 
-def _quoted(text: str) -> bytes:
-    encoded = binascii.b2a_qp(text.encode("utf-8", "replace"), istext=True)
-    return encoded.replace(b"\n", b"\r\n")
+class _QuotedPrintable:
+    """A text cut at its marks. Lines without one are encoded once: no line's encoding depends on another's."""
+
+    def __init__(self, text: str, escape: Callable[[str], str]) -> None:
+        self._pieces: list[bytes | Cut] = []
+        self.fields: frozenset[str] = frozenset()
+        for marked, lines in groupby(text.split("\n"), key=has_marks):
+            if marked:
+                cuts = [Cut(line, escape) for line in lines]
+                self._pieces += cuts
+                self.fields = self.fields.union(*(cut.fields for cut in cuts))
+            else:
+                self._pieces.append(b"\r\n".join(map(_quoted, lines)))
+
+    def fill(self, values: Mapping[str, str]) -> bytes:
+        pieces = (one if isinstance(one, bytes) else _quoted(one.fill(values)) for one in self._pieces)
+        return b"\r\n".join(pieces)
+
+
+@lru_cache(maxsize=64)
+def _from(sender: str) -> str:
+    return mailbox_line("From", *read_mailbox(sender))
+
+
+@lru_cache(maxsize=64)
+def _date(at: datetime) -> str:
+    return f"Date: {format_datetime(at)}"
+
+
+def _quoted(line: str) -> bytes:
+    """A line in quoted-printable (RFC 2045 6.7), with CRLF only where it is broken."""
+    return binascii.b2a_qp(line.encode("utf-8", "replace"), istext=True).replace(b"\n", b"\r\n")
 
 
 def _base64(content: bytes) -> bytes:
-    return (
-        b"\r\n".join(
-            binascii.b2a_base64(content[start : start + _B64_BYTES], newline=False)
-            for start in range(0, len(content), _B64_BYTES)
-        )
-        + b"\r\n"
-    )
+    """Base64 in lines of 76 characters (RFC 2045 6.8), each with its CRLF."""
+    lines = [
+        binascii.b2a_base64(content[start : start + _B64_BYTES], newline=False)
+        for start in range(0, len(content), _B64_BYTES)
+    ]
+    return b"".join(line + b"\r\n" for line in lines)
 
 
 def _part(content_type: str, encoded: bytes, encoding: str = "quoted-printable", disposition: str = "") -> bytes:

@@ -31,6 +31,11 @@ def mark(field: str) -> str:
     return f"{OPEN}{field}{CLOSE}"
 
 
+def has_marks(text: str) -> bool:
+    """Whether a recipient's own values go into it."""
+    return OPEN in text
+
+
 def clean(text: str) -> str:
     """`text` without marks and control characters; newlines (as LF) and tabs stay."""
     if text.isascii() and text.isprintable():

@@ -14,7 +14,7 @@ import pytest
 import sqlalchemy as sa
 from sqlmodel import Session
 
-from events_service import attendees, campaigns, event_rows, events, outbox
+from events_service import attendees, campaigns, event_rows, events, leases
 from events_service.config import Settings
 from events_service.db.schema import open_database
 from events_service.db.session import Database
@@ -22,6 +22,7 @@ from events_service.errors import DatabaseError
 from events_service.letters import Letters
 from events_service.outbox import ROWS
 from events_service.people_import import import_people
+from events_service.postroom import Postroom
 from events_service.reading.people_files import PeopleFile, PersonRow
 from tests.attendance import make_person
 from tests.ledger import INVITED, STARTED, House, given, row_of, run_out, short, started, states
@@ -97,7 +98,7 @@ def test_a_writer_that_never_lets_go_is_one_clear_error(sqlite_database: Databas
     house = house_of(sqlite_database, settings)
     ids = house.tick()
     impatient = Database(str(sqlite_database.url), busy_seconds=0.1)
-    house.postroom._database = impatient
+    house.postroom = Postroom(impatient, settings, house.wire, house.clock)
     other = sqlite3.connect(sqlite_database.url.database or "", isolation_level=None)
     locked: list[object] = []
 
@@ -153,14 +154,14 @@ def test_a_claim_and_a_cancellation_at_once(postgres_database: Database, setting
     with postgres_database.write() as organiser:
         event = events.find(organiser, "munich", lock=True)
         with postgres_database.write() as worker:
-            [early] = outbox.claim(worker, ids[:1], "early", INVITED, 120)
+            [early] = leases.claim(worker, ids[:1], "early", INVITED, 120)
         events.cancel(organiser, event, "strike", INVITED)
         with postgres_database.write() as worker:
-            assert outbox.claim(worker, ids, "late", INVITED, 120) == []
+            assert leases.claim(worker, ids, "late", INVITED, 120) == []
             # Nobody else can know of it yet: the one that was claimed before may still go.
-            assert outbox.fence(worker, early.id or 0, "early", INVITED, {}, 660)
+            assert leases.fence(worker, early.id or 0, "early", INVITED, {}, 660)
     with postgres_database.write() as worker:
-        assert outbox.settle_sent(worker, early.id or 0, "early", INVITED)
+        assert leases.settle_sent(worker, early.id or 0, "early", INVITED)
     with postgres_database.write() as session:
         assert "cancellation p0" not in states(session)
         assert campaigns.retell_cancelled(session, INVITED) == 1
@@ -250,7 +251,7 @@ def test_a_worker_that_loses_a_deadlock_tries_once_more(
             both.set()
             touch(session, mine)
 
-    real, real_claim, beside = Letters.freeze, outbox.claim, []
+    real, real_claim, beside = Letters.freeze, leases.claim, []
     claims = 0
 
     def claim(*words: Any) -> Any:
@@ -271,7 +272,7 @@ def test_a_worker_that_loses_a_deadlock_tries_once_more(
         return real(letters, session, *words)
 
     monkeypatch.setattr(Letters, "freeze", freeze)
-    monkeypatch.setattr(outbox, "claim", claim)
+    monkeypatch.setattr(leases, "claim", claim)
     assert vars(house.postroom.deliver([mine])) == {
         "sent": 1, "failed": 0, "unknown": 0, "retried": 0, "put_aside": 0,
     }  # fmt: skip

@@ -1,0 +1,279 @@
+"""The claimed rows of one call of the post room: their lease, the words that wait for their commit, and the count.
+
+A claim commits before any SMTP, so that nobody else takes the rows. The fence commits just before DATA, so that a row
+found in DATA later is known to be doubtful. The server's word is committed with the next row's fence: one commit
+settles a message and opens the next, and a crash leaves one doubtful row, never two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+import structlog
+from jinja2 import TemplateError
+from sqlalchemy.exc import DBAPIError
+from sqlmodel import Session
+
+from events_service import campaign_rows, campaigns, leases, people
+from events_service.clock import Clock
+from events_service.config import Settings
+from events_service.db.session import Database
+from events_service.db.writer import SharedWriter, Writer
+from events_service.delivery_log import DeliveryLog
+from events_service.errors import (
+    DatabaseError,
+    EventsError,
+    MailError,
+    PermanentMailError,
+    TransientMailError,
+    UnknownMailError,
+)
+from events_service.leases import Claimed, Ledger
+from events_service.letters import Draft, Letters
+from events_service.mail.words import without_addresses
+from events_service.verdict import Verdict, verdicts
+
+UNWRITABLE = (EventsError, TemplateError, LookupError, ValueError)
+"""What filling or freezing a letter raises where its words, its recipient or its template are at fault."""
+
+_FINE = Verdict("sending", "")
+
+T = TypeVar("T")
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass
+class Tally:
+    """What became of the deliveries that a worker was told of; those that others had taken are not counted."""
+
+    sent: int = 0
+    failed: int = 0
+    unknown: int = 0
+    retried: int = 0
+    put_aside: int = 0
+
+    def add(self, other: Tally) -> None:
+        """Count what another chunk did as well."""
+        for field in fields(self):
+            setattr(self, field.name, getattr(self, field.name) + getattr(other, field.name))
+
+
+@dataclass(frozen=True, slots=True)
+class _Word:
+    """What is to be recorded of one message: taken, or an error, or (`wait`, in seconds) not its turn yet.
+
+    It was `tried` unless the server took nothing at all, whoever it was for.
+    """
+
+    draft: Draft
+    error: MailError | None = None
+    tried: bool = True
+    wait: float | None = None
+
+
+class Chunk:
+    """The claimed rows of one call. Not to be shared between threads.
+
+    A word is forgotten only once it is committed: where a commit fails, closing the chunk tries it again. The lease is
+    renewed with a fence once half of it is over, so that a slow server makes no row go back that waits for its turn;
+    `monotonic` says how long that is. Fences go over `writer`, which stays its owner's.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        settings: Settings,
+        clock: Clock,
+        token: str,
+        data_lease: float,
+        monotonic: Callable[[], float],
+        writer: Writer | SharedWriter,
+    ) -> None:
+        self._database, self._settings, self._clock, self._token = database, settings, clock, token
+        self._data_lease, self._monotonic = data_lease, monotonic
+        self._writer = writer
+        self._words: list[_Word] = []
+        self._dead: list[str] = []
+        self._gates = campaigns.GateTimes({})
+        self._leased_at = 0.0
+        self.tally, self.told = Tally(), DeliveryLog()
+
+    def claim(self, ids: Sequence[int], letters: Letters) -> list[Draft]:
+        """Claim, put aside what may not go, freeze what the rest says; committed when it returns.
+
+        Nothing is claimed where a deadlock was lost twice: those rows are rung for again.
+        """
+        self._leased_at = self._monotonic()
+        try:
+            return self._in_session(lambda session: self._claim(session, ids, letters))
+        except DatabaseError as error:
+            if not _lost_a_deadlock(error):
+                raise
+            log.warning("deliveries put off", why=str(error), waiting=len(ids))
+            return []
+
+    def _claim(self, session: Session, ids: Sequence[int], letters: Letters) -> list[Draft]:
+        now = self._clock()
+        rows = leases.claim(session, ids, self._token, now, self._settings.lease_seconds)
+        if not rows:
+            return []
+        self._gates = campaigns.gate_times(session)
+        stopped = verdicts(session, [row.id for row in rows], now, self._gates.at(now))
+        self._put_aside(session, stopped, {row.id: row.event_id for row in rows})
+        ready = [row for row in rows if row.id not in stopped]
+        early = campaign_rows.too_soon(
+            session, [row.id for row in ready], now, timedelta(seconds=self._settings.retry_base_seconds)
+        )
+        for id, until in early.items():
+            leases.postpone(session, id, self._token, until, now)
+        self.tally.put_aside += len(early)
+        return self._freeze(session, [row for row in ready if row.id not in early], letters)
+
+    def fence(self, draft: Draft) -> bool:
+        """The write just before DATA, with what was waiting to be settled in the same commit."""
+        if self._dead:
+            self._forget(self._in_session(self._settle))
+        settled, passed = _once_more(lambda: self._writer.write(lambda on: self._settle_and_fence(on, draft)))
+        self._forget(settled)
+        if not passed:
+            self._in_session(lambda session: self._judge(session, draft.row))
+        return passed
+
+    def _settle_and_fence(self, on: Writer, draft: Draft) -> tuple[Tally, bool]:
+        now = self._clock()
+        settled = self._settle(on)
+        if self._monotonic() - self._leased_at > self._settings.lease_seconds / 2:
+            leases.renew(on, self._token, self._settings.lease_seconds)
+            self._leased_at = self._monotonic()
+        # A review can fall overdue while a chunk is being sent.
+        gates = self._gates.at(now)
+        return settled, leases.fence(on, draft.row.id, self._token, now, gates, self._data_lease)
+
+    def _judge(self, session: Session, row: Claimed) -> None:
+        """Put a row aside that its fence did not let pass, for the reason that there is."""
+        now = self._clock()
+        self._put_aside(session, verdicts(session, [row.id], now, self._gates.at(now)), {row.id: row.event_id})
+
+    def sent(self, draft: Draft) -> None:
+        """The server took it."""
+        self._words.append(_Word(draft))
+
+    def refused(self, draft: Draft, error: MailError) -> None:
+        """The server did not take it, or nobody knows. An address that it says is dead gets no more mail."""
+        self._words.append(_Word(draft, error))
+        if isinstance(error, PermanentMailError) and error.dead_address:
+            self._dead.append(people.email_hash(draft.email))
+
+    def untried(self, draft: Draft, error: TransientMailError) -> None:
+        """The server took nothing at all, whoever it was for: it waits, and this was no attempt."""
+        self._words.append(_Word(draft, error, tried=False))
+
+    def postponed(self, draft: Draft, seconds: float) -> None:
+        """It may not go before so many seconds are over, at the pace that is set: no attempt either."""
+        self._words.append(_Word(draft, wait=seconds))
+
+    def close(self) -> None:
+        """Commit what is not settled yet, and give back what was not begun."""
+
+        def settle(session: Session) -> Tally:
+            settled = self._settle(session)
+            leases.give_back(session, self._token, self._clock())
+            return settled
+
+        self._forget(self._in_session(settle))
+
+    def _settle(self, on: Ledger) -> Tally:
+        now, settled = self._clock(), Tally()
+        for word in self._words:
+            self._record(on, word, settled, now)
+        if isinstance(on, Session):
+            for address in self._dead:
+                people.suppress(on, address, "bounced", now)
+        return settled
+
+    def _record(self, on: Ledger, word: _Word, tally: Tally, now: datetime) -> None:
+        row, error, token = word.draft.row, word.error, self._token
+        base, most = self._settings.retry_base_seconds, self._settings.max_attempts
+        if word.wait is not None:
+            tally.put_aside += leases.postpone(on, row.id, token, now + timedelta(seconds=word.wait), now)
+            return
+        if error is None:
+            tally.sent += leases.settle_sent(on, row.id, token, now)
+            return
+        # It is kept longer than the person may be.
+        said = without_addresses(str(error))
+        if isinstance(error, UnknownMailError):
+            tally.unknown += leases.settle_unknown(on, row.id, token, said, now)
+        elif isinstance(error, PermanentMailError):
+            tally.failed += leases.settle_failed(on, row.id, token, error.code, said, now)
+        elif word.tried:
+            tally.retried += leases.settle_transient(on, row, token, error.code, said, now, base, most)
+        else:
+            tally.retried += leases.settle_untried(on, row, token, error.code, said, now, base)
+
+    def _forget(self, settled: Tally) -> None:
+        self.tally.add(settled)
+        for word in self._words:
+            if word.wait is None:
+                row = word.draft.row
+                self.told.settled(row.id, word.error, over=word.tried and row.attempts >= self._settings.max_attempts)
+        self._words.clear()
+        self._dead.clear()
+
+    def _in_session(self, act: Callable[[Session], T]) -> T:
+        before = replace(self.tally)
+
+        def whole() -> T:
+            self.tally = replace(before)
+            with self._database.write() as session:
+                return act(session)
+
+        return _once_more(whole)
+
+    def _freeze(self, session: Session, rows: Sequence[Claimed], letters: Letters) -> list[Draft]:
+        """Freeze what the rows say. One that cannot be written fails alone, and is not tried for ever."""
+        now = self._clock()
+        try:
+            with session.begin_nested():
+                return letters.freeze(session, rows, now)
+        except UNWRITABLE as error:
+            if len(rows) == 1:
+                why = unwritable(error)
+                self.tally.failed += leases.settle_failed(session, rows[0].id, self._token, 0, str(why), now)
+                return []
+        return [draft for row in rows for draft in self._freeze(session, [row], letters)]
+
+    def _put_aside(self, session: Session, stopped: dict[int, Verdict], events: dict[int, int | None]) -> None:
+        now = self._clock()
+        by_verdict: dict[Verdict, list[int]] = {}
+        for id, why in stopped.items():
+            by_verdict.setdefault(why, []).append(id)
+        for why, ids in by_verdict.items():
+            leases.put_aside(session, ids, self._token, why, now)
+            self.tally.put_aside += len(ids)
+        moved = {event for id, event in events.items() if stopped.get(id, _FINE).state == "pending"}
+        campaigns.retime_stale(session, sorted(id for id in moved if id), now)
+
+
+def unwritable(error: Exception) -> PermanentMailError:
+    """What a letter's own fault means for its delivery: it fails."""
+    return PermanentMailError(f"cannot be composed: {without_addresses(str(error))}")
+
+
+def _once_more(whole: Callable[[], T]) -> T:
+    """Do a transaction; once more where PostgreSQL made it the victim of a deadlock."""
+    try:
+        return whole()
+    except DatabaseError as error:
+        if not _lost_a_deadlock(error):
+            raise
+    return whole()
+
+
+def _lost_a_deadlock(error: DatabaseError) -> bool:
+    cause = error.__cause__
+    return isinstance(cause, DBAPIError) and getattr(cause.orig, "sqlstate", None) == "40P01"

@@ -1,0 +1,256 @@
+"""What a worker does to the rows that it holds under a lease: claim, fence, settle. Each is one conditional UPDATE.
+
+A claim commits before any SMTP. Just before DATA the fence writes `in_data_at` if, at that moment, the lease stands and
+`verdict` still finds nothing against the message; a row that the fence did not change is not sent. Leases go by the
+database's clock, everything else by now.
+
+What is done for each message takes a `Ledger`: a session, or the writer that a worker keeps, which costs less.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+import sqlalchemy as sa
+from sqlmodel import Session, SQLModel
+
+from events_service.db.session import database_in, database_now
+from events_service.db.types import UTCDateTime
+from events_service.db.writer import Writer
+from events_service.domain.delivery import backoff, enhanced_code, wait_for_server
+from events_service.verdict import Gates, Verdict, moments, verdict
+
+ROWS = SQLModel.metadata.tables["delivery"]
+
+Ledger = Session | Writer
+
+_ROW: sa.BindParameter[Any] = sa.bindparam("row")
+_TOKEN: sa.BindParameter[Any] = sa.bindparam("token")
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A row under a worker's lease, as it was claimed, or frozen since: that gives it its content and what goes in."""
+
+    id: int
+    key: str
+    purpose: str
+    priority: int
+    event_id: int | None
+    step_id: int | None
+    attendee_id: int | None
+    person_id: int | None
+    attempts: int
+    due_at: datetime
+    next_at: datetime
+    sequence: int | None
+    content_id: int | None
+    fields: dict[str, Any]
+    message_id: str | None
+
+
+_CLAIMED = [ROWS.c[field.name] for field in fields(Claimed)]
+
+
+def claim(session: Session, ids: Iterable[int], token: str, now: datetime, lease_seconds: float) -> list[Claimed]:
+    """Take those of `ids` that are pending and due, under a lease of `lease_seconds`; the rest are somebody else's.
+
+    In the order in which they are to go: what somebody waits for first, then by when they were due.
+    """
+    told = {"ids": list(ids), "token": token, "now": now}
+    rows = session.connection().execute(_claim(_dialect(session), lease_seconds), told)
+    return sorted((Claimed(*row) for row in rows), key=lambda row: (row.priority, row.next_at, row.id))
+
+
+@lru_cache(maxsize=8)
+def _claim(dialect: str, lease_seconds: float) -> sa.sql.dml.ReturningUpdate[Any]:
+    now = sa.bindparam("now", type_=UTCDateTime)
+    wanted = (
+        sa.select(ROWS.c.id)
+        .where(
+            ROWS.c.id.in_(sa.bindparam("ids", expanding=True)),
+            ROWS.c.state == "pending",
+            ROWS.c.next_at <= now,
+        )
+        .with_for_update(skip_locked=True)
+    )
+    return (
+        sa.update(ROWS)
+        .where(ROWS.c.id.in_(wanted), ROWS.c.state == "pending")
+        .values(
+            state="sending",
+            lease_token=_TOKEN,
+            lease_until=database_in(dialect, lease_seconds),
+            in_data_at=None,
+            attempts=ROWS.c.attempts + 1,
+            changed_at=now,
+        )
+        .returning(*_CLAIMED)
+    )
+
+
+def put_aside(session: Session, ids: Sequence[int], token: str, why: Verdict, now: datetime) -> None:
+    """Settle claimed rows that may not be sent. One that moved keeps nothing of what it was going to say.
+
+    Nothing was tried, so the attempt is not counted.
+    """
+    values: dict[str, Any] = {
+        "state": why.state,
+        "lease_token": None,
+        "lease_until": None,
+        "attempts": ROWS.c.attempts - 1,
+        "changed_at": now,
+    }
+    if why.state == "held":
+        values["hold_reason"] = why.reason
+    elif why.state == "pending":
+        values.update(content_id=None, rung_at=None)
+    else:
+        values["last_error"] = why.reason
+    aside = sa.update(ROWS).where(ROWS.c.id.in_(ids), *_untried(token))
+    session.connection().execute(aside.values(values))
+
+
+def postpone(on: Ledger, id: int, token: str, until: datetime, now: datetime) -> bool:
+    """Give a claimed row back until a later time, without counting the attempt."""
+    return _run(on, _returned(one=True), row=id, token=token, until=until, now=now) == 1
+
+
+def give_back(on: Ledger, token: str, now: datetime) -> int:
+    """Give back the claimed rows that were not begun, as if nobody had taken them. Returns how many."""
+    return _run(on, _returned(one=False), token=token, now=now)
+
+
+@lru_cache(maxsize=2)
+def _returned(*, one: bool) -> sa.Update:
+    back: dict[str, Any] = {"state": "pending", "rung_at": None, "lease_token": None, "lease_until": None}
+    back |= {"attempts": ROWS.c.attempts - 1, "changed_at": sa.bindparam("now", type_=UTCDateTime)}
+    statement = sa.update(ROWS).where(*_untried(_TOKEN)).values(back)
+    return (
+        statement.where(ROWS.c.id == _ROW).values(next_at=sa.bindparam("until", type_=UTCDateTime))
+        if one
+        else statement
+    )
+
+
+def renew(on: Ledger, token: str, lease_seconds: float) -> int:
+    """Begin the lease of the claimed rows that were not begun anew, while others of their chunk are sent."""
+    return _run(on, _renewal(_dialect(on), lease_seconds), token=token)
+
+
+@lru_cache(maxsize=8)
+def _renewal(dialect: str, lease_seconds: float) -> sa.Update:
+    return sa.update(ROWS).where(*_untried(_TOKEN)).values(lease_until=database_in(dialect, lease_seconds))
+
+
+def fence(on: Ledger, id: int, token: str, now: datetime, gates: Gates, data_seconds: float) -> bool:
+    """The write just before DATA. True if the message may go; the lease then covers the wait for the server's word."""
+    statement = _fence(_dialect(on), tuple(gates), data_seconds)
+    return _run(on, statement, row=id, token=token, **moments(now, gates)) == 1
+
+
+@lru_cache(maxsize=16)
+def _fence(dialect: str, gated_programmes: tuple[str, ...], data_seconds: float) -> sa.Update:
+    return (
+        sa.update(ROWS)
+        .where(
+            ROWS.c.id == _ROW,
+            *_untried(_TOKEN),
+            ROWS.c.lease_until > database_now(dialect),
+            verdict(gated_programmes).is_(None),
+        )
+        .values(in_data_at=database_now(dialect), lease_until=database_in(dialect, data_seconds))
+    )
+
+
+def settle_sent(on: Ledger, id: int, token: str, now: datetime) -> bool:
+    """The server said 250 to the final dot. Like every word of the server, it settles an unknown row too."""
+    return _settle(on, id, token, state="sent", sent_at=now, changed_at=now, last_error=None)
+
+
+def settle_failed(on: Ledger, id: int, token: str, code: int, error: str, now: datetime) -> bool:
+    """The server refused it for good."""
+    return _settle(on, id, token, state="failed", last_code=code, last_error=error[:500], changed_at=now)
+
+
+def settle_transient(
+    on: Ledger,
+    row: Claimed,
+    token: str,
+    code: int,
+    error: str,
+    now: datetime,
+    base: float,
+    most: int,
+) -> bool:
+    """It did not go this time: wait and try again, or fail after `most` attempts."""
+    if row.attempts >= most:
+        return settle_failed(on, row.id, token, code, f"{error} (after {row.attempts} attempts)", now)
+    until = now + backoff(row.attempts, base, row.key, code, enhanced_code(error))
+    return _try_again(on, row, token, code, error, now, until, attempts=row.attempts)
+
+
+def settle_untried(on: Ledger, row: Claimed, token: str, code: int, error: str, now: datetime, base: float) -> bool:
+    """There was no connection to be had, or none that takes anything from us: wait, without counting the attempt."""
+    until = now + wait_for_server(now - row.due_at, base)
+    return _try_again(on, row, token, code, error, now, until, attempts=row.attempts - 1)
+
+
+def _try_again(
+    on: Ledger, row: Claimed, token: str, code: int, error: str, now: datetime, until: datetime, attempts: int
+) -> bool:
+    values: dict[str, Any] = {"state": "pending", "next_at": until, "rung_at": None, "in_data_at": None}
+    values |= {"last_code": code, "last_error": error[:500], "changed_at": now, "attempts": attempts}
+    return _settle(on, row.id, token, **values)
+
+
+def settle_unknown(on: Ledger, id: int, token: str, error: str, now: datetime) -> bool:
+    """The connection broke after DATA began: nobody can know. Its row's policy says what follows."""
+    told = {"row": id, "token": token, "error": error[:500], "now": now}
+    return sum(_run(on, _doubted(policy), **told) for policy in ("hold", "resend")) == 1
+
+
+@lru_cache(maxsize=2)
+def _doubted(policy: str) -> sa.Update:
+    mine = (ROWS.c.id == _ROW, ROWS.c.lease_token == _TOKEN)
+    return after_data(policy, mine, sa.bindparam("error", type_=sa.Text), sa.bindparam("now", type_=UTCDateTime))
+
+
+def after_data(policy: str, where: tuple[sa.ColumnElement[bool], ...], error: Any, now: Any) -> sa.Update:
+    """`hold` leaves it unknown; `resend` sends it once more, with the same identifiers, and then leaves it unknown."""
+    values: dict[str, Any] = {"state": "unknown", "lease_until": None, "last_error": error, "changed_at": now}
+    if policy == "resend":
+        values.update(
+            state="pending", next_at=now, rung_at=None, in_data_at=None, lease_token=None, unknown_policy="hold"
+        )
+    return sa.update(ROWS).where(*where, ROWS.c.state == "sending", ROWS.c.unknown_policy == policy).values(values)
+
+
+def _untried(token: Any) -> tuple[sa.ColumnElement[bool], ...]:
+    return ROWS.c.lease_token == token, ROWS.c.state == "sending", ROWS.c.in_data_at.is_(None)
+
+
+def _settle(on: Ledger, id: int, token: str, **values: Any) -> bool:
+    to = {f"to_{column}": value for column, value in values.items()}
+    return _run(on, _settlement(tuple(values)), row=id, token=token, **to) == 1
+
+
+@lru_cache(maxsize=16)
+def _settlement(columns: tuple[str, ...]) -> sa.Update:
+    values = {column: sa.bindparam(f"to_{column}", type_=ROWS.c[column].type) for column in columns}
+    standing = sa.or_(ROWS.c.state == "sending", ROWS.c.state == "unknown")
+    mine = sa.update(ROWS).where(ROWS.c.id == _ROW, ROWS.c.lease_token == _TOKEN, standing)
+    return mine.values(**values, lease_until=None)
+
+
+def _run(on: Ledger, statement: sa.Update, **told: Any) -> int:
+    """Execute a statement that is made once, with what it is told; how many rows it changed."""
+    return on.run(statement, told) if isinstance(on, Writer) else on.connection().execute(statement, told).rowcount
+
+
+def _dialect(on: Ledger) -> str:
+    return on.dialect if isinstance(on, Writer) else on.get_bind().dialect.name

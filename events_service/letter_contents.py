@@ -1,0 +1,148 @@
+"""What messages say, rendered once for all who read the same, kept in `message_content`, and ready to be filled in.
+
+A row of it never changes. What a process has rendered or read before it keeps in memory, within bounds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, cast
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlmodel import Session, SQLModel
+
+from events_service.calendars.invitation import InvitationTemplate
+from events_service.calendars.model import Method
+from events_service.db.tables import CampaignStep, Event, MessageContent
+from events_service.feed_contents import calendar_event
+from events_service.letter_subjects import subject_of
+from events_service.mail.compose import Form
+from events_service.mail.render import Occasion, Renderer
+
+_CONTENTS = SQLModel.metadata.tables["message_content"]
+_DIGEST = sa.select(_CONTENTS.c.digest).where(_CONTENTS.c.id == sa.bindparam("number"))
+_KNOWN_KEPT = 4096
+_READY_KEPT = 256
+
+Ready = tuple[Form, InvitationTemplate | None]
+"""A content that is cut and encoded, and its calendar."""
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a message is made from, but for its recipient: the event, and the step or else the purpose.
+
+    `reply` is what a confirmation confirms.
+    """
+
+    event: Event
+    step: CampaignStep | None
+    purpose: str
+    reply: str = ""
+
+    @property
+    def template(self) -> str:
+        """The message's folder."""
+        return self.step.template if self.step else self.purpose
+
+
+class Contents:
+    """The contents that one installation writes, with the templates of a folder. Threads may share it.
+
+    `sender` is the name, or the address, that messages are signed with.
+    """
+
+    def __init__(self, templates: Path, sender: str) -> None:
+        self._renderer, self._sender = Renderer(templates), sender
+        self._languages: dict[tuple[str, str], str] = {}
+        self._known: dict[tuple[Any, ...], tuple[int, str]] = {}
+        self._ready: dict[str, Ready] = {}
+
+    def rendered(self, session: Session, about: About, locale: str, timezone: str, now: datetime) -> MessageContent:
+        """What is said to people of a locale and a zone, with marks. InputError where a template is faulty.
+
+        Whoever declined gets no calendar with their confirmation: it would ask them again.
+        """
+        event, step = about.event, about.step
+        occasion = Occasion(
+            sender=self._sender,
+            mandatory=step is None,
+            days_after=step.offset_days if step else 0,
+            reply=about.reply,
+        )
+        subject = subject_of(session, event, about.purpose)
+        said = self._renderer.render(about.template, subject, locale, timezone, occasion)
+        method: Method | None = "CANCEL" if about.purpose == "cancellation" else "REQUEST"
+        if (step and not step.calendar) or about.reply == "declined":
+            method = None
+        calendar = InvitationTemplate(calendar_event(event), method).head if method else None
+        facts = json.dumps([asdict(said), method, (calendar or b"").decode()], sort_keys=True)
+        return MessageContent(
+            digest=hashlib.sha256(facts.encode()).hexdigest(),
+            template=about.template,
+            template_version=said.version,
+            locale=said.language,
+            timezone=timezone,
+            subject=said.subject,
+            text=said.text,
+            html=said.html,
+            calendar=calendar,
+            method=method,
+            created_at=now,
+        )
+
+    def number(self, session: Session, about: About, locale: str, timezone: str, now: datetime) -> int:
+        """The number of the content for people of a locale and a zone; it is written if it is not there yet."""
+        event, language = about.event, self._language(about.template, locale)
+        key = (
+            about.template, self._renderer.version(about.template, language), language, timezone,
+            event.id, event.changed_at, event.state, about.step.id if about.step else None, about.reply,
+        )  # fmt: skip
+        id, digest = self._known.get(key, (0, ""))
+        # The transaction that wrote it may have been undone, and its number may be another's by now.
+        if id and self._digest(session, id) == digest:
+            return id
+        content = self.rendered(session, about, locale, timezone, now)
+        insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
+        values = content.model_dump(exclude={"id"})
+        session.connection().execute(insert(_CONTENTS).values(values).on_conflict_do_nothing())
+        stored = sa.select(_CONTENTS.c.id).where(_CONTENTS.c.digest == content.digest)
+        id = int(session.connection().execute(stored).scalar_one())
+        if len(self._known) >= _KNOWN_KEPT:
+            self._known.clear()
+        self._known[key] = id, content.digest
+        return id
+
+    def ready(self, session: Session, id: int) -> Ready:
+        """A kept content, ready to be filled: cutting and encoding it takes longer than filling it."""
+        digest = self._digest(session, id)
+        ready = self._ready.get(digest)
+        if ready is None:
+            ready = form_of(session.get_one(MessageContent, id))
+            if len(self._ready) >= _READY_KEPT:
+                self._ready.clear()
+            self._ready[digest] = ready
+        return ready
+
+    def _digest(self, session: Session, id: int) -> str:
+        return str(session.connection().execute(_DIGEST, {"number": id}).scalar() or "")
+
+    def _language(self, template: str, locale: str) -> str:
+        # It looks at the disk, and answers the same for the life of a renderer.
+        language = self._languages.get((template, locale))
+        if language is None:
+            language = self._languages[template, locale] = self._renderer.language(template, locale)
+        return language
+
+
+def form_of(content: MessageContent) -> Ready:
+    """A content, ready to be filled."""
+    calendar = None
+    if content.calendar is not None:
+        calendar = InvitationTemplate.kept(content.calendar, cast(Method, content.method))
+    return Form(content.subject, content.text, content.html, content.calendar or b""), calendar
