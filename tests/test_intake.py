@@ -12,7 +12,7 @@ from sqlmodel import Session, select
 from events_service import attendees, intake, people, personal_data
 from events_service.config import Settings
 from events_service.db.session import Database
-from events_service.db.tables import Attendee, AttendeeReply, Delivery, Event, Intake
+from events_service.db.tables import Attendee, AttendeeReply, CampaignStep, Delivery, Event, Intake
 from events_service.tokens import mail_token
 from tests.attendance import ENDS, make_attendee, make_campaign, make_delivery, make_event
 
@@ -419,12 +419,70 @@ def test_a_complaint_stops_campaign_mail(sqlite_database: Database, settings: Se
         assert state(session, delivery) == "sent"
 
 
-def test_a_reply_that_names_an_unknown_message_proves_that_it_arrived(
-    sqlite_database: Database, settings: Settings
+def doubtful(session: Session, **fields: object) -> Delivery:
+    """A message of which nobody knows whether it arrived."""
+    return sent(session, state="unknown", sent_at=None, **fields)
+
+
+def reply_address(settings: Settings, delivery: Delivery) -> str:
+    """Of the attendee whom it went to."""
+    return f"reply+{mail_token(settings.secret, 'reply', delivery.attendee_id or 0)}@example.org"
+
+
+@pytest.mark.parametrize("header", ["In_Reply_To", "References"])
+@pytest.mark.parametrize("body", [None, calendar(), calendar(uid="porto@example.org")])
+def test_an_answer_that_names_an_unknown_message_proves_that_it_arrived(
+    sqlite_database: Database, settings: Settings, header: str, body: str | None
 ) -> None:
     with sqlite_database.write() as session:
-        delivery = sent(session, state="unknown", sent_at=None)
-        address = f"reply+{mail_token(settings.secret, 'reply', delivery.attendee_id or 0)}@example.org"
-        message = mail(address, calendar(), In_Reply_To=delivery.message_id or "")
-        assert intake.take(session, message, settings, T).applied
+        delivery = doubtful(session)
+        message = mail("events@example.org", body, **{header: f"<x@example.net> {delivery.message_id}"})
+        taken = intake.take(session, message, settings, T)
+        assert taken.why.endswith("; it answers ask-90, which has arrived then")
+        # A reply that is not believed proves no more than that.
+        assert (taken.kind, taken.applied) == (("other", True) if body is None else ("reply", False))
+        assert (state(session, delivery), delivery.sent_at) == ("sent", T)
+
+
+def test_an_automatic_answer_proves_nothing(sqlite_database: Database, settings: Settings) -> None:
+    with sqlite_database.write() as session:
+        delivery = doubtful(session)
+        named = {"In_Reply_To": delivery.message_id or ""}
+        for number, header in enumerate(
+            ({"Auto_Submitted": "auto-replied"}, {"Precedence": "bulk"}, {"X_Autoreply": "y"})
+        ):
+            message = mail(reply_address(settings, delivery), None, number=number, **header, **named)
+            assert intake.take(session, message, settings, T).kind == "auto"
+        assert state(session, delivery) == "unknown"
+
+
+@pytest.mark.parametrize("body", [None, calendar()])
+def test_what_comes_to_a_reply_address_proves_that_the_one_message_with_it_arrived(
+    sqlite_database: Database, settings: Settings, body: str | None
+) -> None:
+    with sqlite_database.write() as session:
+        delivery = doubtful(session)
+        assert intake.take(session, mail(reply_address(settings, delivery), body), settings, T).applied
         assert state(session, delivery) == "sent"
+
+
+@pytest.mark.parametrize("other", ["sent", "unknown", "bounced", "sending"])
+def test_where_several_messages_told_the_reply_address_it_proves_nothing_of_one(
+    sqlite_database: Database, settings: Settings, other: str
+) -> None:
+    with sqlite_database.write() as session:
+        delivery = doubtful(session)
+        attendee = session.get_one(Attendee, delivery.attendee_id)
+        step = session.get_one(CampaignStep, delivery.step_id)
+        make_delivery(session, attendee, step, key="other", message_id="<other@example.org>", state=other, in_data_at=T)
+        intake.take(session, mail(reply_address(settings, delivery), None), settings, T)
+        assert state(session, delivery) == "unknown"
+
+
+def test_a_message_that_nobody_answers_stays_unknown(sqlite_database: Database, settings: Settings) -> None:
+    with sqlite_database.write() as session:
+        delivery = doubtful(session)
+        for number, names in enumerate(("<other@example.net>", "", (delivery.message_id or "").strip("<>"))):
+            message = mail("events@example.org", None, number=number, In_Reply_To=names)
+            assert result(intake.take(session, message, settings, T))[1:] == (False, "no calendar in it; left alone")
+        assert state(session, delivery) == "unknown"
