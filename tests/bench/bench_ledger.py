@@ -90,7 +90,7 @@ def _beside(folder: Path, to: Sink, kind: str) -> Figure:
                 if turn:
                     invite_again(database, f"munich-{turn}")
                 settings = settings_for(folder / str(rows), to.url)
-                rates[rows].append(running.sent_here(settings, database, to, min(LETTERS, 4000)))
+                rates[rows].append(running.sent_here(settings, database, to, min(LETTERS, 4000)).rate)
                 progress(f"ledger-million: {kind}, {rows:,} rows: {rates[rows][-1]:,.0f} messages/s")
         costs = {"row_bytes": _bytes(databases[MANY]) / MANY}
     few, many = (statistics.median(rates[rows]) for rows in (FEW, MANY))

@@ -5,8 +5,8 @@
 
 The model is linear: a recipient costs so much of each resource, a resource gives so much a day, and it is full at the
 quotient. That holds because nothing in the ledger gets dearer with its size (`ledger-million`). What a benchmark
-cannot measure here is an assumption, named in `Load` and `Supply`. Two measured campaigns check it: one process on
-SQLite against the sum of its stages, two processes on PostgreSQL against the processors they share.
+cannot measure here is an assumption, named in `Load` and `Supply`. Two measured campaigns check it, one process on
+SQLite and two on PostgreSQL: how far what they take of the processors explains how fast they were.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -22,14 +22,13 @@ from typing import NamedTuple
 DAY = 86_400.0
 SIZES = (10_000, 100_000, 1_000_000, 10_000_000)
 """Recipients a day."""
-_STAGES = ("database", "smtp", "mime", "letter", "calendar", "render", "other", "connect")
 
 
 @dataclass(frozen=True)
 class Costs:
     """What was measured. Seconds of a processor (`_cpu`) and bytes are a message's; rates are a second's."""
 
-    stages: float
+    sqlite_cpu: float
     worker_cpu: float
     database_cpu: float
     sink_cpu: float
@@ -99,9 +98,9 @@ def limits(costs: Costs, load: Load, supply: Supply) -> list[Limit]:
     return sorted((Limit(name, most) for name, most in capacity.items()), key=lambda limit: limit.recipients)
 
 
-def predicted_sqlite(costs: Costs) -> float:
-    """Messages a second of one process: its stages come one after the other."""
-    return 1 / costs.stages
+def predicted_sqlite(costs: Costs, supply: Supply) -> float:
+    """Messages a second of one process, which has one processor, or less where the sink takes of it."""
+    return min(1 / costs.sqlite_cpu, supply.processors / (costs.sqlite_cpu + costs.sink_cpu))
 
 
 def predicted_postgres(costs: Costs, supply: Supply) -> float:
@@ -121,10 +120,9 @@ def read(lines: Iterable[str]) -> Costs:
             raise LookupError(f"there is no {cost or 'value'} of {bench!r}; run `make bench ONLY={bench}` too")
         return float(value)
 
-    stages: Mapping[str, float] = found.get("campaign-sqlite", {}).get("costs", {})
     fleet = "campaign-postgres-rabbitmq"
     return Costs(
-        stages=sum(cost for name, cost in stages.items() if name in _STAGES) / 1e6,
+        sqlite_cpu=figure("campaign-sqlite", "cpu") / 1e6,
         worker_cpu=figure(fleet, "worker_cpu") / 1e6,
         database_cpu=figure(fleet, "database_cpu") / 1e6,
         sink_cpu=figure(fleet, "sink_cpu") / 1e6,
@@ -144,7 +142,7 @@ def report(costs: Costs, load: Load, supply: Supply) -> str:
     """What a person reads: the check, what saturates in which order, and what each size needs."""
     lines = ["check against what was measured          predicted   measured"]
     for name, guess, seen in (
-        ("one process, SQLite", predicted_sqlite(costs), costs.sqlite_rate),
+        ("one process, SQLite", predicted_sqlite(costs, supply), costs.sqlite_rate),
         (f"{costs.processes} processes, PostgreSQL", predicted_postgres(costs, supply), costs.postgres_rate),
     ):
         lines.append(f"  {name:<35} {guess:>9,.0f}/s {seen:>9,.0f}/s  {guess / seen - 1:+.0%}")

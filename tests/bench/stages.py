@@ -16,28 +16,38 @@ from unittest import mock
 
 from events_service.calendars.invitation import InvitationTemplate
 from events_service.db.session import Database
+from events_service.db.writer import SharedWriter, Writer
+from events_service.letter_contents import Contents
 from events_service.letters import Letters
 from events_service.mail.compose import Form
 from events_service.mail.smtp import Smtp, SmtpConnection
+from events_service.mail.wire import Outgoing
 from events_service.postroom import Postroom
 
 TIMED: tuple[tuple[type, str, str], ...] = (
-    (Letters, "rendered", "render"),
+    (Contents, "rendered", "render"),
     (InvitationTemplate, "fill", "calendar"),
     (Form, "fill", "mime"),
     (Letters, "fill", "letter"),
     (SmtpConnection, "send", "smtp"),
     (Smtp, "_open", "connect"),
     (Postroom, "deliver", "other"),
+    (Writer, "write", "database"),
+    (SharedWriter, "write", "database"),
 )
 """Which function is which stage. Whatever a write to the database holds is `database`."""
 
 
 class Stages:
-    """Seconds by stage, of all threads together; and the bytes of the messages that were composed."""
+    """By stage, of all threads together: seconds of a processor, and seconds that passed while it waited.
+
+    It waits for the disk, for the server, for another thread, or for its turn on the processor. `messages` and `bytes`
+    are what was composed.
+    """
 
     def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
+        self.worked: dict[str, float] = {}
+        self.waited: dict[str, float] = {}
         self.messages = 0
         self.bytes = 0
         self._running = threading.local()
@@ -57,15 +67,24 @@ class Stages:
 
     def _turn(self, stack: list[str]) -> None:
         """Count the time since the last turn for the stage that ran until now."""
-        now = time.perf_counter()
+        now, worked = time.perf_counter(), time.thread_time()
         if stack:
+            since, worked_since = self._running.since
             with self._counting:
-                self.seconds[stack[-1]] = self.seconds.get(stack[-1], 0.0) + now - self._running.since
-        self._running.since = now
+                passed, used = now - since, worked - worked_since
+                self.worked[stack[-1]] = self.worked.get(stack[-1], 0.0) + used
+                self.waited[stack[-1]] = self.waited.get(stack[-1], 0.0) + passed - used
+        self._running.since = now, worked
+
+    def count(self, message: Outgoing) -> None:
+        """One more was composed."""
+        with self._counting:
+            self.messages += 1
+            self.bytes += len(message.data)
 
     def microseconds(self) -> dict[str, float]:
-        """What a message costs, by stage."""
-        return {name: seconds / max(self.messages, 1) * 1e6 for name, seconds in self.seconds.items()}
+        """What a message takes of a processor, by stage."""
+        return {name: self._each(seconds) for name, seconds in self.worked.items()}
 
     @property
     def size(self) -> int:
@@ -73,8 +92,14 @@ class Stages:
         return self.bytes // max(self.messages, 1)
 
     def __str__(self) -> str:
-        parts = [f"{name} {cost:,.0f}" for name, cost in sorted(self.microseconds().items(), key=lambda item: -item[1])]
-        return f"a message of {self.size:,} bytes costs, in µs: {', '.join(parts)}"
+        parts = [
+            f"{name} {self._each(seconds):,.0f} (and {self._each(self.waited[name]):,.0f} waiting)"
+            for name, seconds in sorted(self.worked.items(), key=lambda item: -item[1])
+        ]
+        return f"a message of {self.size:,} bytes takes, in µs of a processor: {', '.join(parts)}"
+
+    def _each(self, seconds: float) -> float:
+        return seconds / max(self.messages, 1) * 1e6
 
 
 @contextmanager
@@ -94,8 +119,7 @@ def _timed(stages: Stages, stage: str, function: Callable[..., Any]) -> Callable
         with stages.stage(stage):
             answer = function(*given, **named)
         if stage == "letter":
-            stages.messages += 1
-            stages.bytes += len(answer.data)
+            stages.count(answer)
         return answer
 
     return timed_one

@@ -17,16 +17,18 @@ from tests.mail.servers import real_server
 def test_time_is_counted_for_the_innermost_stage(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
     monkeypatch.setattr("tests.bench.stages.time.perf_counter", lambda: now[0])
+    monkeypatch.setattr("tests.bench.stages.time.thread_time", lambda: now[0] / 4)
     stages = Stages()
     with stages.stage("database"):
-        now[0] = 1.0
+        now[0] = 4.0
         with stages.stage("smtp"):
-            now[0] = 3.0
-        now[0] = 7.0
+            now[0] = 12.0
+        now[0] = 28.0
     now[0] = 100.0
     with stages.stage("smtp"):
-        now[0] = 101.0
-    assert stages.seconds == {"database": 5.0, "smtp": 3.0}
+        now[0] = 104.0
+    assert stages.worked == {"database": 5.0, "smtp": 3.0}
+    assert stages.waited == {"database": 15.0, "smtp": 9.0}
 
 
 def test_threads_do_not_interrupt_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,7 +46,9 @@ def test_threads_do_not_interrupt_each_other(monkeypatch: pytest.MonkeyPatch) ->
         other.start()
         other.join()
         now[0] = 6.0
-    assert stages.seconds == {"database": 6.0, "smtp": 4.0}
+    assert stages.worked.keys() == stages.waited.keys() == {"database", "smtp"}
+    assert stages.worked["database"] + stages.waited["database"] == 6.0
+    assert stages.worked["smtp"] + stages.waited["smtp"] == 4.0
 
 
 def test_every_stage_of_a_campaign_is_seen(tmp_path: Path) -> None:
