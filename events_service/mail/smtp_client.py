@@ -80,6 +80,14 @@ class Server:
             return TransientMailError(
                 f"{self}: its certificate is not trusted ({error.verify_message}); nothing was sent to it"
             )
+        if isinstance(error, ssl.SSLError) and error.reason:
+            reason = error.reason.lower().replace("_", " ")
+            return TransientMailError(
+                f"{self}: TLS cannot be begun ({reason}); see that scheme and port of EVENTS_SMTP_URL belong together"
+            )
+        if isinstance(error, smtplib.SMTPNotSupportedError):
+            offers = "AUTH" if "AUTH" in str(error) else "STARTTLS"
+            return TransientMailError(f"{self}: the server does not offer {offers}; nothing was sent to it")
         if isinstance(error, smtplib.SMTPResponseException):
             text = error.smtp_error
             answer = Reply(error.smtp_code, text if isinstance(text, bytes) else text.encode())

@@ -172,9 +172,9 @@ class Scripted:
         if say("hello", "", "220 here") is None:
             return
         while raw := lines.readline():
-            line = raw.decode().strip()
+            line = raw.decode("utf-8", "replace").strip()
             self.heard.append(line)
-            command = line.split()[0].upper()
+            command = line.split()[0].upper() if line else ""
             usual = {"DATA": "354 go on", "EHLO": self._hello(), "QUIT": "221 goodbye"}.get(command, "250 fine")
             if command == "RCPT":
                 recipient = line.split("<")[1].split(">")[0]

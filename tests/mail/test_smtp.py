@@ -392,10 +392,30 @@ def test_to_a_wrong_certificate_nothing_is_sent(
     assert str(caught.value).endswith("; nothing was sent to it")
 
 
+def test_a_port_without_tls() -> None:
+    with scripted() as server, pytest.raises(TransientMailError) as caught:
+        send(secured(server.port, "smtps"))
+    assert str(caught.value) == (
+        f"SMTP localhost:{server.port}: TLS cannot be begun (wrong version number);"
+        " see that scheme and port of EVENTS_SMTP_URL belong together"
+    )
+
+
 def test_a_server_without_starttls_gets_no_password() -> None:
-    with scripted() as server, pytest.raises(TransientMailError, match="STARTTLS extension not supported"):
+    with (
+        scripted() as server,
+        pytest.raises(TransientMailError, match="does not offer STARTTLS; nothing was sent to it"),
+    ):
         send(secured(server.port))
     assert [line.split()[0].upper() for line in server.heard] == ["EHLO"]
+
+
+@pytest.mark.usefixtures("trusted")
+def test_a_server_that_knows_no_passwords_gets_none() -> None:
+    with real_server(ssl_context=server_tls("localhost"), auth_require_tls=True) as (desk, port):
+        with pytest.raises(TransientMailError, match="does not offer AUTH; nothing was sent to it"):
+            send(secured(port, "smtps"))
+        assert (desk.logins, desk.taken) == ([], [])
 
 
 @pytest.mark.usefixtures("trusted")
