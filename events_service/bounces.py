@@ -14,9 +14,10 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
-from events_service import outbox, people
+from events_service import holds, outbox, people
 from events_service.config import Settings
 from events_service.db.tables import Delivery, Intake, Person, Suppression
+from events_service.domain.delivery import HELD_IN_DOUBT
 from events_service.errors import ConflictError
 from events_service.mail.reports import Recipient, Report
 from events_service.tokens import open_mail_token
@@ -26,6 +27,7 @@ BOUNCED, BOUNCED_SOFT, COMPLAINT = "bounced", "bounced-soft", "complaint"
 SOFT_LIMIT = 5
 SOFT_WINDOW = timedelta(days=30)
 _ON_ITS_WAY = ("delayed", "delivered", "relayed", "expanded")
+_IN_DOUBT = (col(Delivery.state) == "unknown") | (col(Delivery.hold_reason) == HELD_IN_DOUBT)
 
 
 def named_by_address(session: Session, addresses: Iterable[str], settings: Settings) -> Delivery | None:
@@ -66,16 +68,25 @@ def take_report(
 
 
 def arrived(session: Session, ids: Iterable[int], now: datetime) -> bool:
-    """Settle those of `ids` that are unknown: something proves that they arrived. Whether there was one."""
-    return any([outbox.settle_by_hand(session, id, True, now) for id in ids])
+    """Settle those of `ids` that are unknown, or in doubt after a restore: something proves that they arrived.
+
+    Whether there was one.
+    """
+    return any([_arrived(session, id, now) for id in ids])
 
 
-def named_unknown(session: Session, message_ids: Sequence[str]) -> list[Delivery]:
+def _arrived(session: Session, id: int, now: datetime) -> bool:
+    if outbox.settle_by_hand(session, id, True, now):
+        return True
+    return holds.settle_in_doubt(session, True, now, outbox.ROWS.c.id == id) == [id]
+
+
+def doubtful(session: Session, message_ids: Sequence[str]) -> list[Delivery]:
     """The deliveries of those Message-IDs of which nobody knows whether they arrived."""
     if not message_ids:
         return []
     named = col(Delivery.message_id).in_(list(message_ids))
-    return list(session.exec(select(Delivery).where(Delivery.state == "unknown", named)))
+    return list(session.exec(select(Delivery).where(named, _IN_DOUBT)))
 
 
 def only_one_told(session: Session, attendee_id: int | None) -> list[Delivery]:
@@ -123,6 +134,9 @@ def _take_bounce(
         if about.action in _ON_ITS_WAY and arrived(session, [delivery.id or 0], now):
             taken.applied, taken.why = True, _proof(delivery)
         return
+    if delivery.state == "held":
+        # What bounces had gone, whatever a restored ledger knows of it.
+        arrived(session, [delivery.id or 0], now)
     reason = " ".join(filter(None, ("bounced", about.status, "" if _erased(delivery) else about.diagnostic)))
     taken.applied = outbox.bounced(session, delivery.id or 0, reason, now)
     if not taken.applied:

@@ -109,14 +109,14 @@ def _take_as_proof(
 
     Its Message-ID names the message. The reply address alone does so where only one message can have told it.
     """
-    doubtful = bounces.named_unknown(session, mail.answers_to)
-    if not doubtful and attendee is not None:
-        doubtful = bounces.only_one_told(session, attendee.id)
-    if bounces.arrived(session, [row.id for row in doubtful if row.id], now):
-        taken.why = f"{taken.why}; it answers {doubtful[0].step}, which has arrived then"
+    answered = bounces.doubtful(session, mail.answers_to)
+    if not answered and attendee is not None:
+        answered = bounces.only_one_told(session, attendee.id)
+    if bounces.arrived(session, [row.id for row in answered if row.id], now):
+        taken.why = f"{taken.why}; it answers {answered[0].step}, which has arrived then"
         if taken.kind == "other":
-            taken.applied, taken.delivery_id = True, doubtful[0].id
-            taken.attendee_id = doubtful[0].attendee_id
+            taken.applied, taken.delivery_id = True, answered[0].id
+            taken.attendee_id = answered[0].attendee_id
 
 
 def _addressee(session: Session, mail: CalendarMail, settings: Settings) -> tuple[Attendee | None, bool]:

@@ -18,6 +18,7 @@ from events_service import intake, people
 from events_service.config import Settings
 from events_service.db.session import Database
 from events_service.db.tables import Attendee, CampaignStep, Delivery, Event, Intake, Suppression
+from events_service.domain.delivery import HELD_IN_DOUBT
 from events_service.errors import ConflictError
 from events_service.tokens import mail_token
 from events_service.verdict import verdicts
@@ -166,6 +167,18 @@ def test_a_bounce_settles_an_unknown_one(rolled_back: Session, settings: Setting
     delivery = sent(rolled_back, state="unknown", sent_at=None)
     assert intake.take(rolled_back, mail("postfix-no-such-user"), settings, T).applied
     assert state(rolled_back, delivery) == "bounced"
+
+
+@pytest.mark.parametrize(
+    ("name", "becomes"),
+    [("postfix-no-such-user", "bounced"), ("thunderbird-receipt", "sent"), ("postfix-delayed", "sent")],
+)
+def test_what_a_restore_left_in_doubt_is_settled_as_well(
+    rolled_back: Session, settings: Settings, name: str, becomes: str
+) -> None:
+    delivery = sent(rolled_back, state="held", hold_reason=HELD_IN_DOUBT, sent_at=None)
+    assert intake.take(rolled_back, mail(name), settings, T).applied
+    assert (state(rolled_back, delivery), delivery.hold_reason) == (becomes, None)
 
 
 def test_a_message_in_data_has_its_servers_word_first(sqlite_database: Database, settings: Settings) -> None:
