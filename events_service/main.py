@@ -42,7 +42,7 @@ NOUNS = {
     "review": "Review points: list and record.",
     "survey": "Surveys and their answers.",
     "outcome": "What came of it, against the plan's targets.",
-    "db": "The database's schema.",
+    "db": "The database: its schema, and what to do after a restore.",
 }
 
 
