@@ -38,6 +38,8 @@ from workers.process import (
 
 log = structlog.get_logger(__name__)
 _ROUNDS = 1000
+WORK_THREADS = 8
+"""Threads of `events work`. On either database those who wait for the disk share their commits."""
 
 
 def up(settings: Settings, host: str, port: int, threads: int, started: Callable[[str], None]) -> None:
@@ -187,7 +189,7 @@ def work(settings: Settings, database: Database, now: datetime | None, *, until_
     """
     clock = FixedClock(now) if now else system_clock
     postroom = Postroom(database, settings, mail_transport(settings), clock)
-    queue = LocalQueue(postroom, 1 if database.is_sqlite else 4)
+    queue = LocalQueue(postroom, WORK_THREADS)
     try:
         for number in range(_ROUNDS if until_idle else 1):
             ticked = tick(database, settings, queue.ring, clock(), afresh=number == 0)
