@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -200,23 +201,33 @@ def too_soon(session: Session, ids: Sequence[int], now: datetime, wait: timedelt
     The gap counts from the last message sent to the same attendee for this event, or that may have been. While an
     earlier one is still on its way it cannot be told yet, so the row waits for `wait`.
     """
+    found = {}
+    for id, days, last, waiting in session.connection().execute(_gaps(), {"ids": list(ids)}):
+        ends = [last + timedelta(days=days)] if last else []
+        until = max([*ends, now + wait] if waiting else ends)
+        if until > now:
+            found[id] = until
+    return found
+
+
+@lru_cache(maxsize=1)
+def _gaps() -> sa.Select[Any]:
+    """Of the rows `ids` whose step keeps a gap: its days, when the last message went, whether one is on its way."""
     mine, other = ROWS.alias("mine"), ROWS.alias("other")
     step = sa.inspect(CampaignStep).local_table
     earlier = sa.tuple_(other.c.due_at, other.c.id) < sa.tuple_(mine.c.due_at, mine.c.id)
     on_its_way = sa.and_(other.c.state.in_(("pending", "sending")), earlier)
     gone = other.c.state.in_(("sent", "unknown", "bounced"))
     gone_at = sa.case((gone, sa.func.coalesce(other.c.sent_at, other.c.changed_at)))
-    query = (
+    return (
         sa.select(mine.c.id, step.c.min_gap_days, sa.func.max(gone_at), sa.func.max(sa.case((on_its_way, 1), else_=0)))
         .join(step, step.c.id == mine.c.step_id)
         .join(other, sa.and_(other.c.attendee_id == mine.c.attendee_id, other.c.id != mine.c.id))
-        .where(mine.c.id.in_(ids), step.c.min_gap_days > 0, other.c.step_id.is_not(None), sa.or_(gone, on_its_way))
+        .where(
+            mine.c.id.in_(sa.bindparam("ids", expanding=True)),
+            step.c.min_gap_days > 0,
+            other.c.step_id.is_not(None),
+            sa.or_(gone, on_its_way),
+        )
         .group_by(mine.c.id, step.c.min_gap_days)
     )
-    found = {}
-    for id, days, last, waiting in session.connection().execute(query):
-        ends = [last + timedelta(days=days)] if last else []
-        until = max([*ends, now + wait] if waiting else ends)
-        if until > now:
-            found[id] = until
-    return found
