@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
 
-from events_service import deliveries, figures, heartbeat, outbox
+from events_service import deliveries, figures, heartbeat, mailbox, outbox
 from events_service.config import Settings, shipped, templates_dir
 from events_service.db.schema import HEAD, current_revision, open_database
 from events_service.db.session import Database, database_now
@@ -48,6 +48,8 @@ def examine(load: Callable[[], Settings], broker: Callable[[Settings], str], now
     found += list(_database(settings, now))
     found.append(_look("broker", lambda: broker(settings)))
     found.append(_look("smtp", lambda: _mail(settings)))
+    if settings.imap_url:
+        found.append(_look("mailbox", lambda: mailbox.check(settings)))
     found.append(Check("rates", True, _rates(settings)))
     found.append(_look("templates", _templates))
     found.append(_look("schedules", _schedules))

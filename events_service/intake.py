@@ -32,7 +32,7 @@ MAX_READ = MAX_MESSAGE_BYTES + 1
 """How much of a mail to read at most: one byte more than is taken, so that a longer one is seen to be too long."""
 
 _REPLIES = {"ACCEPTED": "accepted", "DECLINED": "declined", "TENTATIVE": "tentative"}
-_TRACE = (b"from:", b"message-id:", b"date:", b"subject:")
+_TRACE = (b"from:", b"to:", b"message-id:", b"date:", b"subject:")
 
 
 def take(session: Session, message: bytes, settings: Settings, now: datetime) -> Intake:
@@ -79,7 +79,7 @@ def _take_read(
 
 
 def digest(message: bytes) -> str:
-    """What makes a mail the same again: author, Message-ID, date, subject and body, not what servers wrote on it."""
+    """What makes a mail the same again: From, To, Message-ID, Date, Subject and body, not what servers wrote on it."""
     whole = message.replace(b"\r\n", b"\n")
     head, _, body = whole.partition(b"\n\n")
     lines = head.replace(b"\n ", b" ").replace(b"\n\t", b" ").split(b"\n")

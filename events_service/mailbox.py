@@ -59,6 +59,13 @@ def ring_due(session: Session, settings: Settings, now: datetime) -> bool:
     return session.connection().execute(ring).rowcount == 1
 
 
+def check(settings: Settings) -> str:
+    """Look into the mailbox once, taking nothing, and say what is there; SettingsError or MailboxError."""
+    address = read_address(settings.imap_url)
+    with open_mailbox(address, TIMEOUT_SECONDS) as box:
+        return f"{address}, {address.folder}: {sum(1 for _ in box.unseen()):,} unread"
+
+
 def imap_poll(
     settings: Settings, database: Database, now: datetime, *, monotonic: Callable[[], float] = time.monotonic
 ) -> dict[str, int]:

@@ -23,6 +23,7 @@ from events_service.errors import ConflictError
 from events_service.tokens import mail_token
 from events_service.verdict import verdicts
 from tests.attendance import make_attendee, make_campaign, make_delivery, make_event
+from tests.ledger import INVITED, House, started, states
 
 MAILS = Path(__file__).parent / "mail" / "bounces"
 NAMED = "<4f1c2b7a9d3e48f0a6b5c4d3e2f10987@events.example.org>"
@@ -227,6 +228,24 @@ def test_a_messages_own_return_address_names_it(
     assert (state(rolled_back, delivery), reasons(rolled_back)) == ("bounced", ["bounced"])
 
 
+def test_what_a_message_is_sent_from_is_what_its_bounce_is_known_by(
+    sqlite_database: Database, settings: Settings
+) -> None:
+    house = House(sqlite_database, settings.model_copy(update={"verp": True}), INVITED)
+    with sqlite_database.write() as session:
+        started(session, ADA, "bob@example.org")
+    assert sorted(house.work()) == ["invitation ada", "invitation bob"]
+    senders = {message.recipient: message.sender for message in house.wire.taken}
+    with sqlite_database.write() as session:
+        own = senders[ADA].encode()
+        message = b"Delivered-To: " + own + b"\n" + mail("exchange-not-found").replace(*REFERENCES)
+        assert intake.take(session, message, house.settings, INVITED).applied
+    with sqlite_database.read() as session:
+        ours = {key: value for key, value in states(session).items() if key.startswith("invitation")}
+        assert ours == {"invitation ada": "bounced", "invitation bob": "sent"}
+        assert (reasons(session), reasons(session, "bob@example.org")) == (["bounced"], [])
+
+
 def test_a_complaint_is_known_by_the_return_address_where_the_rest_was_taken_out(
     rolled_back: Session, settings: Settings
 ) -> None:
@@ -244,6 +263,16 @@ def test_the_return_address_stands_before_a_message_id(rolled_back: Session, set
     message = b"To: " + return_address(settings, more).encode() + b"\n" + mail("postfix-no-such-user")
     assert intake.take(rolled_back, message, settings, T).delivery_id == more.id
     assert (state(rolled_back, delivery), state(rolled_back, more)) == ("sent", "bounced")
+
+
+def test_bounces_that_differ_in_nothing_but_whose_they_are_are_two(rolled_back: Session, settings: Settings) -> None:
+    delivery = sent(rolled_back)
+    more = another(rolled_back, delivery, 1)
+    for row in (delivery, more):
+        address = return_address(settings, row).encode()
+        message = mail("exchange-mailbox-full").replace(*REFERENCES).replace(b"events@events.example.org", address)
+        assert intake.take(rolled_back, message, settings, T).applied
+    assert (state(rolled_back, delivery), state(rolled_back, more)) == ("bounced", "bounced")
 
 
 @pytest.mark.parametrize("purpose", ["reply", "survey", "unsubscribe"])

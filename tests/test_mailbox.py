@@ -14,6 +14,7 @@ from events_service import intake, mailbox
 from events_service.config import Settings
 from events_service.db.session import Database
 from events_service.db.tables import Intake, MailboxPoll
+from events_service.doctor import examine
 from events_service.errors import DatabaseError, MailboxError
 from tests.mail.dovecot import Dovecot, dovecot
 from tests.mail.servers import certificate
@@ -185,3 +186,20 @@ def test_without_a_mailbox_there_is_nothing_to_look_into(sqlite_database: Databa
     with sqlite_database.write() as session:
         assert not mailbox.ring_due(session, none, T)
     assert mailbox.imap_poll(none, sqlite_database, T) == NOTHING
+
+
+def test_doctor_looks_and_takes_nothing(sqlite_database: Database, settings: Settings, box: Dovecot) -> None:
+    box.put(PLAIN, PLAIN)
+    there = settings.model_copy(update={"database_url": sqlite_database.url.render_as_string(hide_password=False)})
+    gone = there.model_copy(update={"imap_url": box.url.replace("INBOX", "Elsewhere")})
+    mailboxes = [
+        (one.ok, one.detail)
+        for found in (there, gone)
+        for one in examine(lambda found=found: found, lambda _: "here", T)  # type: ignore[misc]
+        if one.check == "mailbox"
+    ]
+    where = f"IMAP localhost:{box.port}"
+    assert mailboxes[0] == (True, f"{where}, INBOX: 2 unread")
+    assert mailboxes[1][1].startswith(f"{where}: no folder 'Elsewhere' to read")
+    assert not mailboxes[1][0]
+    assert box.flags() == ["", ""]

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import io
 import json
+import sqlite3
 import sys
 from pathlib import Path
 
 import pytest
+from sqlmodel import select
 
 from events_service.config import load_settings
 from events_service.db.schema import open_database
+from events_service.db.tables import Attendee, Delivery, Event
 from events_service.tokens import mail_token
-from tests.attendance import make_attendee, make_event
+from tests.attendance import make_attendee, make_campaign, make_delivery, make_event
 from tests.cli.conftest import Command
+from tests.test_bounces import NAMED, T
+from tests.test_bounces import mail as bounced
 from tests.test_intake import calendar, mail
 
 
@@ -50,6 +55,45 @@ def test_a_dry_run_changes_nothing(events: Command, address: str, monkeypatch: p
     put(monkeypatch, mail(address, calendar()))
     assert events("intake", "--dry-run", "--json", "--at", "2023-09-01T10:00Z").json["applied"] is True
     assert events("attendee", "list", "munich", "--json").json[0]["reply"] == "none"
+
+
+def test_a_bounce_on_stdin_stops_its_address(events: Command, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    database = open_database("sqlite:///var/events.db")
+    with database.write() as session:
+        attendee = session.exec(select(Attendee)).one()
+        event = session.get_one(Event, attendee.event_id)
+        step = make_campaign(session, event, {"90": "outcomes"})["90"]
+        number = make_delivery(session, attendee, step, message_id=NAMED, state="sending", in_data_at=T).id
+    put(monkeypatch, bounced("postfix-no-such-user"))
+    early = events("intake", "--json")
+    assert (early.code, early.out) == (1, "")
+    assert early.err == f"error: delivery {number} is being sent at this moment; give the bounce again in a minute\n"
+    with database.write() as session:
+        session.get_one(Delivery, number).state = "sent"
+    database.dispose()
+    put(monkeypatch, bounced("postfix-no-such-user"))
+    done = events("intake", "--json", "--at", "2023-09-01T10:00Z")
+    assert done.code == 0
+    assert (done.json["kind"], done.json["applied"]) == ("bounce", True)
+    assert done.json["why"].endswith("; no more mail to this address")
+    assert "bounced, since 2023-09-01" in events("person", "list").out
+    assert events("person", "list", "--json").json[0]["suppressed_at"] == "2023-09-01T10:00:00+00:00"
+    (kept,) = events("person", "export", "ada@example.org").json["suppressions"]
+    assert (kept["reason"], kept["suppressed_at"]) == ("bounced", "2023-09-01T10:00:00+00:00")
+    lifted = events("person", "unsuppress", "ada@example.org", "--reason", "a new mailbox")
+    assert (lifted.code, lifted.out) == (0, "ada@example.org: lifted bounced\n")
+    assert events("person", "list", "--json").json[0]["suppressed"] == []
+
+
+def test_a_mail_that_cannot_be_kept_fails(events: Command, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with sqlite3.connect("var/events.db") as connection:
+        connection.execute("ALTER TABLE intake RENAME TO elsewhere")
+    connection.close()
+    put(monkeypatch, mail(address, calendar()))
+    failed = events("intake", "--json")
+    assert (failed.code, failed.out) == (1, "")
+    assert failed.err.startswith("error: database ")
+    assert failed.err.count("\n") == 1
 
 
 def test_what_is_nothing_of_ours_is_left_alone(events: Command, monkeypatch: pytest.MonkeyPatch) -> None:
