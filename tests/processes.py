@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -15,6 +16,9 @@ from pathlib import Path
 EVENTS = Path(sys.executable).parent / "events"
 PATIENCE = 90.0
 """Seconds that a test waits for what should be there within one or two, on a machine that is busy."""
+
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None)
 
 
 @dataclass
@@ -50,8 +54,13 @@ class Live:
         return [int(pid) for pid in text.split()]
 
 
-def _heed_interrupts() -> None:
+def end_with_parent() -> None:
+    """For `preexec_fn`: heed Ctrl-C, and be killed when the process that started this one is gone.
+
+    Tests that run in the background have Ctrl-C ignored, and what they start would inherit that.
+    """
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def until(
@@ -80,8 +89,7 @@ def live(folder: Path, *words: object, **settings: object) -> Iterator[Live]:
             stderr=file,
             text=True,
             start_new_session=True,
-            # Tests that run in the background have Ctrl-C ignored, and what they start would inherit that.
-            preexec_fn=_heed_interrupts,  # noqa: PLW1509  (it takes no lock)
+            preexec_fn=end_with_parent,  # noqa: PLW1509  (it takes no lock)
         )
     try:
         yield Live(process, log)

@@ -7,7 +7,6 @@ EVENTS_TEST_REQUIRE_SERVICES is set.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import pwd
 import random
@@ -24,11 +23,9 @@ from typing import TypeVar
 
 import pytest
 
-from tests.processes import PATIENCE
+from tests.processes import PATIENCE, end_with_parent
 from tests.services import delete_queues, not_here
 
-_PR_SET_PDEATHSIG = 1
-_LIBC = ctypes.CDLL(None)
 # Below the ports that the system gives to whoever connects, so that none is taken while its server is down.
 _PORTS = range(15_000, 32_000)
 
@@ -69,7 +66,7 @@ class PrivateServer:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=_end_with_parent,  # noqa: PLW1509  (it takes no lock)
+                preexec_fn=end_with_parent,  # noqa: PLW1509  (it takes no lock)
             )
         deadline = time.monotonic() + PATIENCE
         while (why := self._silent()) and self.process.poll() is None and time.monotonic() < deadline:
@@ -228,7 +225,7 @@ class PrivateRabbit(PrivateServer):
                 [_program("epmd"), "-port", self._own["ERL_EPMD_PORT"], "-address", "127.0.0.1"],
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                preexec_fn=_end_with_parent,  # noqa: PLW1509  (it takes no lock)
+                preexec_fn=end_with_parent,  # noqa: PLW1509  (it takes no lock)
             )
         super().start()
 
@@ -267,7 +264,7 @@ class SmallDisk:
             ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, self.place],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            preexec_fn=_end_with_parent,  # noqa: PLW1509  (it takes no lock)
+            preexec_fn=end_with_parent,  # noqa: PLW1509  (it takes no lock)
         )
         assert self._keeper.stdout is not None
         said = self._keeper.stdout.readline().decode().strip()
@@ -371,11 +368,6 @@ def free_port() -> int:
                 continue
             return port
     raise AssertionError("no port is free")
-
-
-def _end_with_parent() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _as_postgres(folder: Path) -> list[str]:
