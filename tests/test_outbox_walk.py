@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from sqlmodel import SQLModel, col, select
 
-from events_service import attendees, campaigns, events, outbox, people
+from events_service import attendees, campaigns, events, outbox, people, restored
 from events_service.chunk import Chunk
 from events_service.clock import FixedClock
 from events_service.config import Settings
@@ -62,6 +62,7 @@ class Walk(RuleBasedStateMachine):
         self.taken: dict[int, bool] = defaultdict(bool)
         self.again: dict[int, int] = {}
         self.heard: set[int | None] = set()
+        self.restored = False
         with database.write() as session:
             for table in reversed(SQLModel.metadata.sorted_tables):
                 session.execute(table.delete())
@@ -201,6 +202,15 @@ class Walk(RuleBasedStateMachine):
                     self.taken[id] = self.doubt[id] = True
                 else:
                     self.again[id] += 1
+
+    @rule()
+    @precondition(lambda self: not self.restored)
+    def a_backup_is_restored(self) -> None:
+        """Not really: the ledger is gone through as it would be then, while some still send. Once, as it holds so much."""
+        self.restored = True
+        with self.database.write() as session:
+            restored.doubt(session, self.settings, None, self.clock())
+            self.heard |= set(session.exec(select(Delivery.person_id).where(col(Delivery.doubted_at).is_not(None))))
 
     # What holds at any moment
 
