@@ -10,12 +10,15 @@ from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
+from sqlmodel import select
 
 from events_service.config import Settings
 from events_service.db.session import Database
+from events_service.db.tables import Suppression
 from events_service.mail.smtp import Smtp
 from events_service.outbox import ROWS
 from events_service.postroom import Postroom
+from events_service.reading.addresses import email_hash
 from tests.ledger import INVITED, House, row_of, started, states
 from tests.mail.servers import DROP, HELD, SLOWLY, Heard, Scripted
 from tests.processes import PATIENCE, until
@@ -134,7 +137,10 @@ def test_no_such_user_fails_and_is_never_tried_again(house: House, server: Scrip
     assert server.taken == {EMAILS[1]: 1}
     with house.database.read() as session:
         codes = [row_of(session, "invitation", email).last_code for email in EMAILS]
+        dead = session.exec(select(Suppression.email_hash, Suppression.reason)).all()
     assert codes == [550, None, 554]
+    # A refusal of what a message says is none of its address.
+    assert dead == [(email_hash(EMAILS[0]), "bounced")]
 
 
 def test_refused_at_data_fails_and_the_connection_goes_on(house: House, server: Scripted) -> None:
@@ -158,7 +164,8 @@ def test_a_quota_that_is_used_up_fails_nobody_and_the_rest_goes_when_it_is_lifte
     house: House, server: Scripted
 ) -> None:
     server.script = {"MAIL": "550 5.7.1 sending quota of this account exceeded"}
-    for _ in range(15):
+    # More often than attempts are counted.
+    for _ in range(13):
         house.work()
         house.clock.at += HOUR
     assert found(house) == ["pending"] * 3
