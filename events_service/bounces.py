@@ -83,10 +83,8 @@ def _arrived(session: Session, id: int, now: datetime) -> bool:
 
 def doubtful(session: Session, message_ids: Sequence[str]) -> list[Delivery]:
     """The deliveries of those Message-IDs of which nobody knows whether they arrived."""
-    if not message_ids:
-        return []
-    named = col(Delivery.message_id).in_(list(message_ids))
-    return list(session.exec(select(Delivery).where(named, _IN_DOUBT)))
+    named = col(Delivery.message_id).in_(_plain(message_ids))
+    return list(session.exec(select(Delivery).where(named, _IN_DOUBT))) if message_ids else []
 
 
 def only_one_told(session: Session, attendee_id: int | None) -> list[Delivery]:
@@ -100,8 +98,13 @@ def _named_by_id(session: Session, message_ids: Sequence[str]) -> Delivery | Non
     """The first of `message_ids` that is ours: what came back stands before what is only referred to."""
     if not message_ids:
         return None
-    found = session.exec(select(Delivery).where(col(Delivery.message_id).in_(list(message_ids)))).all()
+    found = session.exec(select(Delivery).where(col(Delivery.message_id).in_(_plain(message_ids)))).all()
     return min(found, key=lambda row: message_ids.index(row.message_id or ""), default=None)
+
+
+def _plain(message_ids: Sequence[str]) -> list[str]:
+    """Those that a database takes; ours are among them."""
+    return [id for id in message_ids if id.isascii() and id.isprintable()]
 
 
 def _take_complaint(session: Session, report: Report, delivery: Delivery, taken: Intake, now: datetime) -> None:

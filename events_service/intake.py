@@ -58,7 +58,7 @@ def take(session: Session, message: bytes, settings: Settings, now: datetime) ->
         taken.why = str(error)
     else:
         _take_read(session, mail, readable, taken, settings, now)
-    taken.why = without_addresses(taken.why)
+    taken.why = "".join(char for char in without_addresses(taken.why) if char.isprintable())
     session.add(taken)
     session.flush()
     return taken

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
+from pathlib import Path
 
 import pytest
 from sqlmodel import Session, select
@@ -61,7 +62,9 @@ def mail(to: str, body: str | None, *, sender: str = ADA, number: int = 1, **hea
         message[name.replace("_", "-")] = value
     message.set_content("I shall come.")
     if body is not None:
-        message.add_alternative(body.encode(), "text", "calendar", params={"method": "REPLY", "charset": "utf-8"})
+        message.add_alternative(
+            body.encode("utf-8", "surrogatepass"), "text", "calendar", params={"method": "REPLY", "charset": "utf-8"}
+        )
     return message.as_bytes()
 
 
@@ -272,6 +275,24 @@ def test_what_is_no_mail_is_left_alone(sqlite_database: Database, settings: Sett
         taken = intake.take(session, message, settings, T)
         assert (taken.kind, taken.applied) == ("other", False)
         assert taken.why
+
+
+@pytest.mark.parametrize("bad", ["\0", "\ud800", "\u2028", "é"])
+def test_what_no_database_takes_makes_no_trouble(database: Database, settings: Settings, bad: str) -> None:
+    with database.write() as session:
+        _, address = invited(session, settings)
+    person = mail(address, calendar(uid=f"x{bad}y", extra=f"COMMENT:{bad}"), In_Reply_To="<aXb@example.org>", number=1)
+    qmail = (Path(__file__).parent / "mail/bounces/qmail.eml").read_bytes()
+    dsn = bounce("<aXb@example.org>", said="550 aXb")
+    for message in (
+        person,
+        qmail.replace(b"4f1c", b"aXb"),
+        dsn,
+        dsn.replace(b"text/rfc822-headers", b"message/rfc822"),
+    ):
+        raw = message.replace(b"aXb", f"a{bad}b".encode("utf-8", "surrogatepass"))
+        with database.write() as session:
+            assert not intake.take(session, raw, settings, T).applied
 
 
 def test_a_mail_that_is_too_long_is_not_read(sqlite_database: Database, settings: Settings) -> None:

@@ -74,7 +74,8 @@ def open_mailbox(address: Address, timeout: float) -> Iterator[Mailbox]:
         why = f"its certificate is not trusted ({error.verify_message}); no password was sent to it"
         raise MailboxError(f"{address}: {why}") from error
     except (imaplib.IMAP4.error, OSError) as error:
-        said = " ".join(str(error).split())[:200] or type(error).__name__
+        words = getattr(error, "strerror", None) or str(error)
+        said = " ".join(str(words).split())[:200] or type(error).__name__
         raise MailboxError(f"{address}: {said}") from error
     finally:
         if client is not None:
