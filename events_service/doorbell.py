@@ -55,6 +55,17 @@ def _ring_due(session: Session, now: datetime, limit: int, again_after: timedelt
     return [id for _next_at, id in sorted(tuple(row) for row in session.connection().execute(noted))]
 
 
+def due(session: Session, now: datetime, *, limit: int, priority: int) -> list[int]:
+    """The ids of due rows of one priority, the oldest first, whoever was told of them; nothing is noted."""
+    query = (
+        sa.select(ROWS.c.id)
+        .where(ROWS.c.state == "pending", ROWS.c.priority == priority, ROWS.c.next_at <= now)
+        .order_by(ROWS.c.next_at, ROWS.c.id)
+        .limit(limit)
+    )
+    return list(session.connection().execute(query).scalars())
+
+
 def forget_rings(session: Session, ids: Sequence[int]) -> int:
     """Have waiting rows rung for again at the next tick: the broker took no message about them. Returns how many."""
     rung = sa.update(ROWS).where(ROWS.c.state == "pending", ROWS.c.rung_at.is_not(None)).values(rung_at=None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from datetime import UTC
 
@@ -27,6 +28,8 @@ def start_scheduler(tick: Callable[[], object], seconds: float) -> BackgroundSch
             # The next tick asks again; nothing was lost.
             log.error("tick failed", why=str(error))
 
+    # A tick that takes longer than the pause between two is no warning each time: the next one does what it left.
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)
     scheduler = BackgroundScheduler(timezone=UTC)
     scheduler.add_job(
         once,

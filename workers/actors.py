@@ -45,15 +45,25 @@ def declare(
     deliver: Callable[[Sequence[int]], Tally],
     done: Callable[[Tally], None] | None = None,
     *,
+    urgent: Callable[[], Tally] | None = None,
     intake: Task = lambda: None,
     plan: Task = lambda: None,
 ) -> Bells:
-    """Declare the actors on a broker, and return what rings them. `done` is told what each chunk came to."""
+    """Declare the actors on a broker, and return what rings them. `done` is told what each chunk came to.
+
+    `urgent` sends whatever somebody waits for just then, whichever ids the bell names; without it those are sent.
+    """
 
     def _deliver(ids: list[int]) -> None:
         tally = deliver(ids)
         if done is not None:
             done(tally)
+
+    def _urgent(ids: list[int]) -> None:
+        if urgent is None:
+            _deliver(ids)
+        else:
+            urgent()
 
     def actor(name: str, act: Callable[..., object], priority: int) -> Callable[..., None]:
         def guarded(*words: Any) -> None:
@@ -77,11 +87,11 @@ def declare(
 
         return send
 
-    urgent = actor("urgent", _deliver, 0)
+    waited_for = actor("urgent", _urgent, 0)
     rung = actor("deliver", _deliver, 10)
     return Bells(
         deliver=lambda ids: rung(list(ids)),
-        urgent=lambda ids: urgent(list(ids)),
+        urgent=lambda ids: waited_for(list(ids)),
         intake=actor("intake", intake, 20),
         plan=actor("plan", plan, 20),
         waiting=lambda queue: waiting(broker, queue),

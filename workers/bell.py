@@ -11,7 +11,7 @@ import structlog
 from events_service.errors import BrokerError
 from workers.actors import Ring
 
-_MOST = 1000
+MOST = 1000
 
 log = structlog.get_logger(__name__)
 
@@ -24,7 +24,7 @@ class PatientBell:
 
     def __init__(self, ring: Ring) -> None:
         self._ring = ring
-        self._told: queue.Queue[Sequence[int] | None] = queue.Queue(_MOST)
+        self._told: queue.Queue[Sequence[int] | None] = queue.Queue(MOST)
         self._thread = threading.Thread(target=self._pass_on, name="bell", daemon=True)
         self._thread.start()
 

@@ -60,7 +60,11 @@ def make_broker(url: str) -> dramatiq.Broker:
         if scheme in ("redis", "rediss"):
             from dramatiq.brokers.redis import RedisBroker
 
-            return RedisBroker(  # type: ignore[no-untyped-call]
+            class ClosingRedisBroker(RedisBroker):
+                def close(self) -> None:
+                    self.client.connection_pool.disconnect()
+
+            return ClosingRedisBroker(  # type: ignore[no-untyped-call]
                 url=url, middleware=middleware, maintenance_chance=1_000_000, heartbeat_timeout=_DEAD_WORKER_MS,
                 dead_message_ttl=_DEAD_LETTERS_MS, namespace=_NAMESPACE,
             )  # fmt: skip

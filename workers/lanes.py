@@ -42,21 +42,21 @@ class Lanes:
         self._lanes = [Lane(broker, ("deliver",), threads), *(Lane(broker, queues, 1) for queues in _OTHERS)]
         for lane in self._lanes:
             lane.start()
+        self.threads = [thread for lane in self._lanes for thread in lane.workers]
 
     def stop(self, seconds: float) -> bool:
         """Let each thread finish what it is at, for so long at most in all; whether they all did."""
         deadline = time.monotonic() + seconds
-        threads = [thread for lane in self._lanes for thread in lane.workers]
-        for thread in threads:
+        for thread in self.threads:
             thread.stop()
-        for thread in threads:
+        for thread in self.threads:
             thread.join(max(deadline - time.monotonic(), 0))
         for lane in self._lanes:
             try:
                 lane.stop(timeout=_CONSUMERS_MS)
             except Exception as error:  # noqa: BLE001  (with the broker away, it finds out itself what nobody holds)
                 log.warning("the broker was not told of the end", error=type(error).__name__)
-        return not any(thread.is_alive() for thread in threads)
+        return not any(thread.is_alive() for thread in self.threads)
 
     def join(self) -> None:
         """Wait until nothing is being worked on."""
