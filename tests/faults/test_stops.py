@@ -12,11 +12,14 @@ import sqlalchemy as sa
 
 from events_service.db.session import Database
 from events_service.outbox import ROWS
+from events_service.postroom import Tally
 from tests.crowds import counts, crowd
 from tests.faults.desk import Desk
 from tests.faults.private import PrivateRedis
 from tests.faults.promises import finish, kept
 from tests.processes import live, until
+from workers.actors import declare
+from workers.broker import make_broker
 
 QUICK = {"tick_seconds": 0.2, "ring_again_seconds": 1, "lease_seconds": 30, "chunk_size": 20}
 THREADS = 3
@@ -60,26 +63,31 @@ def test_a_scheduler_killed_while_it_writes_due_rows(
     """Once within its transaction, once between its note and the bell; two others at once then find what is due."""
     people = 1000 if full else 100
     crowd(postgres_database, people)
-    with live(tmp_path, "worker", "--threads", THREADS, **settings) as worker:
-        worker.wait_for_line("worker started")
-        with locked(postgres_database), live(tmp_path, "scheduler", **settings) as scheduler:
-            scheduler.wait_for(lambda: one_waits(postgres_database), "its transaction")
-            scheduler.stop(signal.SIGKILL)
-        assert counts(postgres_database) == {"pending": people}
-        lock = ExitStack()
-        lock.enter_context(locked(postgres_database))
-        with lock, live(tmp_path, "scheduler", **settings) as scheduler:
-            scheduler.wait_for(lambda: one_waits(postgres_database), "its transaction")
-            own_redis.send(signal.SIGSTOP)
-            lock.close()
-            # It commits its notes, and hangs where it rings.
-            scheduler.wait_for(lambda: noted(postgres_database) > 0, "its notes")
-            scheduler.stop(signal.SIGKILL)
-            own_redis.send(signal.SIGCONT)
-        with live(tmp_path, "scheduler", **settings) as scheduler, live(tmp_path, "scheduler", **settings) as other:
-            scheduler.wait_for(lambda: counts(postgres_database) == {"sent": people}, "all of it")
-            assert scheduler.stop() == other.stop() == 0
-        assert worker.stop() == 0
+    with locked(postgres_database), live(tmp_path, "scheduler", **settings) as scheduler:
+        scheduler.wait_for(lambda: one_waits(postgres_database), "its transaction")
+        scheduler.stop(signal.SIGKILL)
+    assert noted(postgres_database) == 0
+    # With the chores rung for already, the deliveries are the first that it rings for.
+    broker = make_broker(own_redis.url)
+    declare(broker, lambda ids: Tally()).plan()
+    broker.close()
+    lock = ExitStack()
+    lock.enter_context(locked(postgres_database))
+    with lock, live(tmp_path, "scheduler", **settings) as scheduler:
+        scheduler.wait_for(lambda: one_waits(postgres_database), "its transaction")
+        own_redis.send(signal.SIGSTOP)
+        lock.close()
+        # It commits its notes, and hangs where it rings.
+        scheduler.wait_for(lambda: noted(postgres_database) > 0, "its notes")
+        scheduler.stop(signal.SIGKILL)
+        own_redis.send(signal.SIGCONT)
+    with (
+        live(tmp_path, "worker", "--threads", THREADS, **settings) as worker,
+        live(tmp_path, "scheduler", **settings) as one,
+        live(tmp_path, "scheduler", **settings) as other,
+    ):
+        worker.wait_for(lambda: counts(postgres_database) == {"sent": people}, "all of it")
+        assert one.stop() == other.stop() == worker.stop() == 0
     assert kept(postgres_database, desk) == {"sent": people}
 
 
@@ -108,16 +116,18 @@ def test_told_to_stop_in_data_a_worker_ends_with_the_servers_word(
 def test_told_to_stop_while_the_server_never_answers_it_ends_within_its_grace(
     postgres_database: Database, desk: Desk, settings: dict[str, object], tmp_path: Path
 ) -> None:
+    """What it leaves in DATA is unknown, and the server may have it or not."""
     people = 20
     crowd(postgres_database, people)
     desk.hold()
-    brief = settings | {"smtp_timeout_seconds": 5, "smtp_final_timeout_seconds": 5}
+    brief = settings | {"stop_seconds": 1}
     with live(tmp_path, "worker", "--threads", THREADS, **brief) as worker, live(tmp_path, "scheduler", **brief):
         worker.wait_for(lambda: desk.in_data > 0, "a connection in DATA")
+        # The server would be given ten minutes.
         assert worker.stop() == 0
     desk.release()
     until(lambda: desk.in_data == 0, "the server's own end")
     finish(postgres_database, tmp_path, settings)
     states = kept(postgres_database, desk)
-    assert states["unknown"] <= THREADS
+    assert 0 < states["unknown"] <= THREADS
     assert sum(states.values()) == people
