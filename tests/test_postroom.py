@@ -21,10 +21,12 @@ from events_service.errors import (
     TransientMailError,
     UnknownMailError,
 )
+from events_service.mail.headers import read_mailbox
 from events_service.mail.maildir import Maildir
 from events_service.mail.wire import Outgoing
 from events_service.outbox import ROWS
 from events_service.postroom import Postroom
+from events_service.tokens import open_mail_token
 from tests.ledger import INVITED, House, open_gate, row_of, run_out, started, states
 
 NAMES = ("ada", "bob", "cem")
@@ -412,3 +414,113 @@ def _calendar(message: Outgoing) -> bytes:
 
 def _text(message: Outgoing) -> bytes:
     return _parts(message)["text/plain"]
+
+
+def test_a_slow_server_lets_no_lease_of_the_chunk_run_out(house: House) -> None:
+    """Each message takes six tenths of a lease, so that the last would come too late three times over."""
+    lease, elapsed = house.settings.lease_seconds, 0.0
+    house.postroom = Postroom(house.database, house.settings, house.wire, house.clock, lambda: elapsed)
+    left: list[float] = []
+
+    def slowly(message: Outgoing) -> None:
+        nonlocal elapsed
+        elapsed += 0.6 * lease
+        with house.database.write() as session:
+            # What the database's clock does meanwhile.
+            waiting = sa.and_(ROWS.c.state == "sending", ROWS.c.in_data_at.is_(None))
+            there = session.execute(sa.select(database_now(house.database.engine.dialect.name))).scalar_one()
+            for until in session.execute(sa.select(ROWS.c.lease_until).where(waiting)).scalars():
+                left.append((until - there).total_seconds())
+            session.execute(sa.update(ROWS).where(waiting).values(lease_until=there + timedelta(seconds=0.4 * lease)))
+
+    house.wire.before = slowly
+    assert house.postroom.deliver(invitations(house)).sent == 3
+    # Before the first fence the claim's lease stands; each fence after more than half of it begins it anew.
+    assert len(left) == 3 + 2 + 1
+    assert all(seconds > 0.7 * lease for seconds in left)
+
+
+def paced(house: House, **rates: float) -> Postroom:
+    """A post room that keeps these rates, by a clock that stands still: whoever waits, waits for good."""
+    settings = house.settings.model_copy(update=rates)
+    return Postroom(house.database, settings, house.wire, house.clock, lambda: 0.0)
+
+
+def test_at_its_pace_a_domain_waits_and_others_go_on(database: Database, settings: Settings) -> None:
+    emails = ("a@slow.example", "b@slow.example", "c@quick.example", "d@slow.example", "e@last.example")
+    house = House(database, settings, INVITED)
+    with database.write() as session:
+        started(session, *emails)
+    tally = paced(house, domain_rate_per_second=0.1).deliver(invitations(house))
+    assert house.wire.recipients == ["a@slow.example", "c@quick.example", "e@last.example"]
+    assert (tally.sent, tally.put_aside) == (3, 2)
+    with database.read() as session:
+        rows = [row_of(session, "invitation", email) for email in (emails[1], emails[3])]
+        back = [(row.state, row.attempts, row.next_at) for row in sorted(rows, key=lambda row: row.id or 0)]
+    # The second comes back after the first; neither has lost an attempt.
+    assert back == [("pending", 0, INVITED + timedelta(seconds=seconds)) for seconds in (10, 20)]
+
+
+def test_a_short_wait_is_waited_for(house: House) -> None:
+    elapsed = 0.0
+
+    def clock() -> float:
+        nonlocal elapsed
+        elapsed += 0.3
+        return elapsed
+
+    settings = house.settings.model_copy(update={"rate_per_second": 1.0})
+    tally = Postroom(house.database, settings, house.wire, house.clock, clock).deliver(invitations(house))
+    assert (tally.sent, tally.put_aside) == (3, 0)
+    assert house.wire.connections == 1
+    # Two of them had to wait for a second of that clock.
+    assert elapsed > 2
+
+
+def test_told_to_stop_it_waits_for_no_pace(house: House) -> None:
+    postroom = paced(house, rate_per_second=1.5)
+    house.wire.after = lambda message: postroom.stop()
+    assert postroom.deliver(invitations(house)).sent == 1
+    assert found(house) == ["sent", "pending", "pending"]
+
+
+@pytest.mark.parametrize("dead", [True, False])
+def test_an_address_that_the_server_says_is_dead_gets_no_more_mail(house: House, dead: bool) -> None:
+    refusal = PermanentMailError("RCPT: 550 5.1.1 no such user", 550, "5.1.1", dead_address=dead)
+    house.wire.before = once(refusal, 2)
+    assert house.postroom.deliver(invitations(house)).failed == 1
+    assert found(house) == ["sent", "failed", "sent"]
+    with house.database.read() as session:
+        suppressed = [people.is_suppressed(session, people.email_hash(email)) for email in EMAILS]
+    assert suppressed == [False, dead, False]
+
+
+def test_the_last_message_of_a_chunk_suppresses_too(house: House) -> None:
+    house.wire.before = once(PermanentMailError("550 5.1.1 no such user", 550, "5.1.1", dead_address=True), 3)
+    house.postroom.deliver(invitations(house))
+    with house.database.read() as session:
+        assert people.is_suppressed(session, people.email_hash(EMAILS[2]))
+
+
+def test_bounces_go_to_an_address_of_each_delivery_where_that_is_wanted(house: House) -> None:
+    [ada, bob, _cem] = invitations(house)
+    house.postroom.deliver([ada])
+    settings = house.settings.model_copy(update={"verp": True})
+    Postroom(house.database, settings, house.wire, house.clock).deliver([bob])
+    plain, own = (message.sender for message in house.wire.taken)
+    name, _, token = own.partition("@")[0].partition("+")
+    assert plain == read_mailbox(settings.resolved_mail_from)[1]
+    assert (name, own.partition("@")[2]) == ("bounce", settings.resolved_mail_domain)
+    assert open_mail_token(settings.secret, "bounce", token) == [str(bob)]
+    # What the recipient sees is the same.
+    assert all(b"\r\nFrom: " in b"\r\n" + message.data for message in house.wire.taken)
+    assert b"bounce+" not in house.wire.taken[1].data
+
+
+def test_what_somebody_waits_for_goes_first(house: House) -> None:
+    ids = invitations(house)
+    with house.database.write() as session:
+        session.execute(sa.update(ROWS).where(ROWS.c.id == ids[2]).values(priority=0))
+        session.execute(sa.update(ROWS).where(ROWS.c.id == ids[1]).values(next_at=INVITED - timedelta(seconds=1)))
+    house.postroom.deliver(ids)
+    assert house.wire.recipients == [EMAILS[2], EMAILS[1], EMAILS[0]]

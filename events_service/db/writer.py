@@ -107,13 +107,14 @@ class SharedWriter:
         self._users = 0
 
     def __enter__(self) -> SharedWriter:
-        with self._turn:
+        with self._queueing:
             self._users += 1
         return self
 
     def __exit__(self, *error: object) -> None:
-        with self._turn:
+        with self._queueing:
             self._users -= 1
+        with self._turn:
             if not self._users:
                 self._writer.__exit__(*error)
 
