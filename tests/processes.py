@@ -116,7 +116,11 @@ def run(folder: Path, *words: object, **settings: object) -> subprocess.Complete
 def environment(**settings: object) -> dict[str, str]:
     """The environment of a process: nothing of ours but these settings, `broker_url` for EVENTS_BROKER_URL."""
     rest = {name: value for name, value in os.environ.items() if not name.startswith("EVENTS_")}
-    ours = {"secret_key": "a key for tests, of no use anywhere else", "mail_from": "events@example.org"} | settings
+    ours = {
+        "secret_key": "a key for tests, of no use anywhere else",
+        "mail_from": "events@example.org",
+        "metrics_addr": "off",
+    } | settings
     return rest | {f"EVENTS_{name.upper()}": str(value) for name, value in ours.items()}
 
 

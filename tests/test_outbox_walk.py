@@ -206,7 +206,7 @@ class Walk(RuleBasedStateMachine):
     @rule()
     @precondition(lambda self: not self.restored)
     def a_backup_is_restored(self) -> None:
-        """Not really: the ledger is gone through as it would be then, while some still send. Once, as it holds so much."""
+        """Not really: the ledger is gone through as it would be then, while some still send. Once: it holds so much."""
         self.restored = True
         with self.database.write() as session:
             restored.doubt(session, self.settings, None, self.clock())
