@@ -24,7 +24,7 @@ from tests.bench.postfix import Sink, Yardstick, cache_folder, sink
 from tests.bench.running import LETTERS
 from tests.bench.stages import Stages, timed
 
-THREADS = int(os.environ.get("EVENTS_BENCH_THREADS", "4"))
+THREADS = int(os.environ.get("EVENTS_BENCH_THREADS", "8"))
 TOOLS = Path(__file__).parent.parent / "tools"
 
 
