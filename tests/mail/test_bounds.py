@@ -40,4 +40,5 @@ def test_a_report_is_cut_so_that_it_can_be_parsed(filling: bytes) -> None:
     assert message.startswith(REPORT + b"Action: failed\n")
     parsed = email.message_from_bytes(message)
     assert len(parsed.get_payload()) < MAX_REPORT_BYTES / 2
-    assert time.process_time() - began < 10
+    # Uncut it takes minutes, and gigabytes.
+    assert time.process_time() - began < 30

@@ -89,7 +89,7 @@ def test_a_mail_made_to_take_long_does_not(body: str) -> None:
     began = time.process_time()
     guess_report(f"{SERVERS}X-Failed-Recipients: {'(' * 1000}\n\n{body}".encode())
     guess_report(f"{SERVERS}{body}".encode())
-    assert time.process_time() - began < 5
+    assert time.process_time() - began < 20
 
 
 def test_only_the_beginning_is_read() -> None:
