@@ -20,6 +20,7 @@ from events_service.mail.reports import Recipient, Report
 from events_service.mail.words import without_addresses
 
 MAX_BYTES = 64 * 1024
+MAX_LINES = 2000
 MAX_LINE = 500
 MAX_TEXTS = 20
 
@@ -77,8 +78,8 @@ def _by_a_server(message: _Message) -> bool:
 
 
 def _cut(message: bytes) -> bytes:
-    """The beginning, its lines cut too: some rules take the square of a line's length."""
-    return b"\n".join(line[:MAX_LINE] for line in message[:MAX_BYTES].splitlines())
+    """The beginning, its lines cut too: each rule reads all lines, and some take the square of a line's length."""
+    return b"\n".join(line[:MAX_LINE] for line in message[:MAX_BYTES].splitlines()[:MAX_LINES])
 
 
 def _texts(message: _Message) -> Iterator[str]:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from events_service.mail.guesses import MAX_BYTES, guess_report
+from events_service.mail.guesses import MAX_LINES, guess_report
 from events_service.mail.reports import Recipient, Report
 
 SERVERS = "From: MAILER-DAEMON@mx.example.net\nTo: events@example.org\nSubject: failure notice\n"
@@ -93,7 +93,7 @@ def test_a_mail_made_to_take_long_does_not(body: str) -> None:
 
 
 def test_only_the_beginning_is_read() -> None:
-    late = f"{SERVERS}\n" + "x\n" * MAX_BYTES + QMAIL.format("550 no such user")
+    late = f"{SERVERS}\n" + "x\n" * MAX_LINES + QMAIL.format("550 no such user")
     assert guess_report(late.encode()) is None
 
 
