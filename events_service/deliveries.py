@@ -14,6 +14,7 @@ from events_service.domain.delivery import HELD_IN_DOUBT, STATES
 from events_service.errors import ConflictError, NotFoundError, UsageError
 
 FAILED, UNKNOWN = "failed", "unknown"
+_BATCH = 10_000
 
 
 def listing(session: Session, event: Event | None, state: str | None) -> list[dict[str, Any]]:
@@ -62,8 +63,10 @@ def retry_failed(session: Session, event: Event, now: datetime) -> list[dict[str
     """Try all failed deliveries of an event again, with the same identifiers: as `listing` gives them, by due time."""
     ids = outbox.retry(session, now, outbox.ROWS.c.event_id == event.id)
     session.expire_all()
-    rows = session.execute(_query().where(col(Delivery.id).in_(ids)).order_by(col(Delivery.due_at), col(Delivery.id)))
-    return [_as_json(*row) for row in rows]
+    # SQLite takes no more than 32,766 values in a statement.
+    batches = [ids[start : start + _BATCH] for start in range(0, len(ids), _BATCH)]
+    rows = [row for batch in batches for row in session.execute(_query().where(col(Delivery.id).in_(batch)))]
+    return [_as_json(*row) for row in sorted(rows, key=lambda row: (row[0].due_at, row[0].id))]
 
 
 def settle(session: Session, id: int, word: str, now: datetime) -> dict[str, Any]:
