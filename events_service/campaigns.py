@@ -6,8 +6,7 @@ or cancelling the event. The delivery's key makes a second writing harmless.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,13 +14,12 @@ import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
 from events_service import campaign_rows as rows
-from events_service import event_checks, holds, outbox, programmes, reviews
+from events_service import event_checks, holds, outbox, review_gates
 from events_service.config import shipped
 from events_service.db.tables import Attendee, Campaign, CampaignStep, Event, EventChange, Person
 from events_service.domain import cadence as cadences
 from events_service.domain.cadence import Cadence
 from events_service.domain.delivery import HELD_FOR_REPLY, HELD_LATE, STATES, UNSENT
-from events_service.domain.reviews import overdue_from
 from events_service.errors import ConflictError, NotFoundError, RefusedError, UsageError
 from events_service.event_rows import id_of
 from events_service.outbox import ROWS
@@ -29,18 +27,6 @@ from events_service.verdict import Gates
 
 _RETOLD = timedelta(days=2)
 """For how long after a change it is looked who was told meanwhile of what had been."""
-
-
-@dataclass(frozen=True, slots=True)
-class GateTimes:
-    """By programme, the instants from which its reviews are overdue unless they are held."""
-
-    by_programme: Mapping[str, Sequence[datetime]]
-
-    def at(self, now: datetime) -> Gates:
-        """The gates that stand at `now`: an overdue review gates what begins after it was due."""
-        late = {key: [at for at in times if at <= now] for key, times in self.by_programme.items()}
-        return {key: min(times) for key, times in late.items() if times}
 
 
 def cadence_for(event: Event, key: str | None = None) -> Cadence:
@@ -150,7 +136,7 @@ def hold(session: Session, event: Event, now: datetime) -> int:
         campaign.held_at = now
         session.add(campaign)
         session.flush()
-    return settle_holds(session, gates(session, now), now)[0]
+    return settle_holds(session, review_gates.standing(session, now), now)[0]
 
 
 def release(session: Session, event: Event, now: datetime) -> int:
@@ -165,7 +151,7 @@ def release(session: Session, event: Event, now: datetime) -> int:
     campaign.held_at = None
     session.add(campaign)
     session.flush()
-    return doubtful + settle_holds(session, gates(session, now), now)[1]
+    return doubtful + settle_holds(session, review_gates.standing(session, now), now)[1]
 
 
 def answer(session: Session, event: Event, step_key: str, word: str, now: datetime) -> int:
@@ -273,21 +259,6 @@ def touched_by_move(session: Session, event: Event) -> dict[str, int]:
     unsent = outbox.counts(session, ROWS.c.event_id == event.id, ROWS.c.step_id.is_not(None))
     told = [one for one in rows.told_of(session, event) if one[0].reply != "declined"]
     return {"deliveries": sum(unsent.get(state, 0) for state in UNSENT) + len(told)}
-
-
-def gates(session: Session, now: datetime) -> Gates:
-    """By programme, the instant from which events wait for an overdue review at `now`."""
-    return gate_times(session).at(now)
-
-
-def gate_times(session: Session) -> GateTimes:
-    """When the gates of reviews that are not held begin to stand, for a worker to ask at every message."""
-    found = {}
-    for key in session.exec(select(Event.programme_key).distinct().order_by(Event.programme_key)):
-        programme = programmes.current(session, key)
-        held = reviews.held(session, key)
-        found[key] = tuple(overdue_from(programme, one) for one in programme.review_points if one.id not in held)
-    return GateTimes(found)
 
 
 def settle_holds(session: Session, gates: Gates, now: datetime) -> tuple[int, int]:

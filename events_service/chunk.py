@@ -17,7 +17,7 @@ from jinja2 import TemplateError
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session
 
-from events_service import campaign_rows, campaigns, leases, people
+from events_service import campaign_rows, campaigns, leases, people, review_gates
 from events_service.clock import Clock
 from events_service.config import Settings
 from events_service.db.session import Database
@@ -98,7 +98,7 @@ class Chunk:
         self._writer = writer
         self._words: list[_Word] = []
         self._dead: list[str] = []
-        self._gates = campaigns.GateTimes({})
+        self._gates = review_gates.GateTimes({})
         self._leased_at = 0.0
         self.tally, self.told = Tally(), DeliveryLog()
 
@@ -121,7 +121,7 @@ class Chunk:
         rows = leases.claim(session, ids, self._token, now, self._settings.lease_seconds)
         if not rows:
             return []
-        self._gates = campaigns.gate_times(session)
+        self._gates = review_gates.gate_times(session)
         stopped = verdicts(session, [row.id for row in rows], now, self._gates.at(now))
         self._put_aside(session, stopped, {row.id: row.event_id for row in rows})
         ready = [row for row in rows if row.id not in stopped]

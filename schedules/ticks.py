@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from sqlmodel import Session
 
-from events_service import campaigns, chores, doorbell, events, feeds, mailbox, outbox
+from events_service import campaigns, chores, doorbell, events, feeds, mailbox, outbox, review_gates
 from events_service.config import Settings
 from events_service.db.session import Database
 from events_service.errors import BrokerError
@@ -139,7 +139,7 @@ def _ring(database: Database, settings: Settings, ring: Ring, waiting: int, prio
 def _sweep(session: Session, now: datetime) -> tuple[int, int, int]:
     """What needs no broker: rows whose worker is gone, holds that ended or began, what is too late."""
     swept = outbox.sweep(session, now)
-    _held, released = campaigns.settle_holds(session, campaigns.gates(session, now), now)
+    _held, released = campaigns.settle_holds(session, review_gates.standing(session, now), now)
     return swept, released, outbox.expire(session, now)
 
 

@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 from sqlmodel import Session, select
 
-from events_service import attendees, campaigns, events, leases, outbox, people, surveys
+from events_service import attendees, campaigns, events, leases, outbox, people, review_gates, surveys
 from events_service.config import Settings
 from events_service.db.session import Database
 from events_service.db.tables import Attendee, Delivery, Event
@@ -403,16 +403,16 @@ def test_a_late_acceptance_beside_a_workers_verdict_loses_nothing(
 def test_a_gate_holds_what_begins_after_it_and_its_review_releases_it(session: Session) -> None:
     started(session, ADA)
     open_gate(session, "review-12")
-    gates = campaigns.gates(session, STARTED)
+    gates = review_gates.standing(session, STARTED)
     assert campaigns.settle_holds(session, gates, STARTED) == (4, 0)
     hold_reviews(session, "review-12")
-    assert campaigns.settle_holds(session, campaigns.gates(session, STARTED), STARTED) == (0, 4)
+    assert campaigns.settle_holds(session, review_gates.standing(session, STARTED), STARTED) == (0, 4)
 
 
 def test_what_a_review_lets_go_of_and_an_organiser_still_holds_stays_held(session: Session) -> None:
     event = started(session, ADA)
     open_gate(session, "review-12")
-    campaigns.settle_holds(session, campaigns.gates(session, STARTED), STARTED)
+    campaigns.settle_holds(session, review_gates.standing(session, STARTED), STARTED)
     campaigns.hold(session, event, STARTED)
     hold_reviews(session, "review-12")
     campaigns.settle_holds(session, {}, STARTED)
@@ -426,9 +426,9 @@ def test_a_gate_stands_from_the_midnight_after_the_due_day_in_the_programmes_zon
     given(session)
     open_gate(session, "review-12", "progress-18")
     midnight = datetime(2023, 4, 1, 23, tzinfo=UTC)
-    times = campaigns.gate_times(session)
+    times = review_gates.gate_times(session)
     assert times.at(midnight - timedelta(microseconds=1)) == {}
-    assert times.at(midnight) == {"lancashire-2022-2025": midnight} == campaigns.gates(session, midnight)
+    assert times.at(midnight) == {"lancashire-2022-2025": midnight} == review_gates.standing(session, midnight)
     assert times.at(midnight + timedelta(days=300)) == {"lancashire-2022-2025": midnight}
 
 
