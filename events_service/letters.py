@@ -140,8 +140,13 @@ class Letters:
         """The message, dated `at`. InputError for an address or a link that no message can hold."""
         row = draft.row
         name, organiser_name = (one_line(str(row.fields.get(field, ""))) for field in ("name", "organiser"))
-        reply_to = reply_address(self._settings, row.attendee_id) if row.attendee_id else ""
-        values = {"greeting": f"Dear {name}," if name else "Hello,", "name": name or draft.email}
+        token = mail_token(self._secret, "reply", row.attendee_id or 0)
+        reply_to = f"reply+{token}@{self._domain}" if row.attendee_id else ""
+        values = {
+            "greeting": f"Dear {name}," if name else "Hello,",
+            "name": name or draft.email,
+            "reply_url": f"{self._base}/reply/{token}",
+        }
         # The answer to what somebody did themselves is no mail of a list, and no unsubscribe stops it.
         listed = row.purpose != CONFIRMATION
         wanted = draft.form.fields | {"unsubscribe_url"}
@@ -173,8 +178,6 @@ class Letters:
         """The link that a mark stands for."""
         if field == "survey_url":
             return f"{self._base}/survey/{mail_token(self._secret, 'survey', row.attendee_id or 0, wave)}"
-        if field == "reply_url":
-            return f"{self._base}/reply/{mail_token(self._secret, 'reply', row.attendee_id or 0)}"
         return f"{self._base}/unsubscribe/{mail_token(self._secret, 'unsubscribe', row.person_id or 0)}"
 
 

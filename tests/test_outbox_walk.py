@@ -40,6 +40,7 @@ MIXED = SHORT.replace('template = "reminder"', 'template = "reminder"\nunknown =
 ERRORS = {
     "later": TransientMailError("451 later", 451),
     "never": PermanentMailError("554 never", 554),
+    "dead": PermanentMailError("550 5.1.1 nobody there", 550, "5.1.1", dead_address=True),
     "lost": UnknownMailError("the connection was lost"),
 }
 AWAY = SenderRefusedError("550 over the quota", 550)
@@ -95,13 +96,16 @@ class Walk(RuleBasedStateMachine):
             self.workers.append((chunk, drafts))
         self.bell = []
 
-    @rule(which=st.integers(0, 9), answer=st.sampled_from(("taken", "taken", "lost", "away", *ERRORS)))
+    @rule(which=st.integers(0, 9), answer=st.sampled_from(("taken", "taken", "lost", "away", "paced", *ERRORS)))
     @precondition(lambda self: any(drafts for _chunk, drafts in self.workers))
     def the_next_message_goes(self, which: int, answer: str) -> None:
         busy = [worker for worker in self.workers if worker[1]]
         chunk, drafts = busy[which % len(busy)]
         draft = drafts.popleft()
-        id = draft.row.id or 0
+        id = draft.row.id
+        if answer == "paced":
+            chunk.postponed(draft, 90.0)
+            return
         if not chunk.fence(draft):
             return
         self.heard.add(draft.row.person_id)
