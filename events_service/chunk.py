@@ -8,7 +8,7 @@ settles a message and opens the next, and a crash leaves one doubtful row, never
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TypeVar
 
@@ -58,8 +58,11 @@ class Tally:
 
     def add(self, other: Tally) -> None:
         """Count what another chunk did as well."""
-        for field in fields(self):
-            setattr(self, field.name, getattr(self, field.name) + getattr(other, field.name))
+        self.sent += other.sent
+        self.failed += other.failed
+        self.unknown += other.unknown
+        self.retried += other.retried
+        self.put_aside += other.put_aside
 
 
 @dataclass(frozen=True, slots=True)

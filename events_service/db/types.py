@@ -31,7 +31,7 @@ class UTCDateTime(TypeDecorator[datetime]):
             raise ValueError(f"naive datetime: {value.isoformat()}")
         value = value.astimezone(UTC)
         if dialect.name == "sqlite":
-            return value.strftime("%Y-%m-%d %H:%M:%S.") + f"{value.microsecond:06d}"
+            return value.isoformat(" ", "microseconds").removesuffix("+00:00")
         return value
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:  # noqa: ARG002
