@@ -19,6 +19,7 @@ from events_service.db.session import Database
 from events_service.postroom import Postroom, Tally
 from events_service.web.app import create_app
 from events_service.web.server import make_server
+from schedules.beside import Beside
 from schedules.scheduler import start_scheduler
 from schedules.ticks import MOST_WAITING, live_tick, tick
 from schedules.watch import Watch
@@ -59,7 +60,8 @@ def up(settings: Settings, host: str, port: int, threads: int, started: Callable
         server = make_server(app, host, port, forwarded_allow_ips=settings.forwarded_allow_ips)
         lanes = Lanes(broker, threads)
         watch = Watch(database, settings)
-        ticking = watch.over(lambda: live_tick(database, settings, bells, system_clock()))
+        beside = Beside()
+        ticking = watch.over(lambda: live_tick(database, settings, bells, system_clock(), beside))
         scheduler = start_scheduler(ticking, settings.tick_seconds)
         started(server.url)
         try:
@@ -133,7 +135,8 @@ def scheduler(settings: Settings) -> None:
     check_broker(broker, settings.broker_url)
     bells = bells_to_ring(broker)
     watch = Watch(database, settings)
-    ticking = watch.over(lambda: live_tick(database, settings, bells, system_clock()))
+    beside = Beside()
+    ticking = watch.over(lambda: live_tick(database, settings, bells, system_clock(), beside))
     running = start_scheduler(ticking, settings.tick_seconds)
     stopped.wait()
     running.shutdown(wait=True)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from sqlmodel import Session
 
@@ -12,7 +13,10 @@ from events_service import campaigns, chores, doorbell, events, feeds, mailbox, 
 from events_service.config import Settings
 from events_service.db.session import Database
 from events_service.errors import BrokerError
+from schedules.beside import Beside
 from workers.actors import Bells, Ring
+
+T = TypeVar("T")
 
 MOST_AT_ONCE = 20_000
 """How many deliveries one tick in this process rings for; the next tick rings for the rest."""
@@ -73,39 +77,53 @@ def tick(
     return Ticked(written, released, expired, len(ids), swept, finished, rebuilt)
 
 
-def live_tick(database: Database, settings: Settings, bells: Bells, now: datetime) -> Ticked:
+def live_tick(
+    database: Database, settings: Settings, bells: Bells, now: datetime, beside: Beside | None = None
+) -> Ticked:
     """The same with workers behind a broker: they get the chores, and no more messages than a queue should hold.
 
     Whatever the broker does, the ledger is swept, released and expired. BrokerError, after that, where it is away: then
     nothing is noted as rung for, and the chores are done here, as they are where no worker has taken them for a tick.
+    With `beside` a broker that hangs does not keep the next tick.
     """
-    waiting, away = _lengths(bells)
+    do = beside.do if beside else _at_once
+    lengths, away = None, None
+    try:
+        lengths = do(lambda: {queue: bells.waiting(queue) for queue in ("urgent", "deliver", "plan")})
+    except BrokerError as error:
+        away = error
     with database.write() as session:
         finished = events.finish_past(session, now)
         swept, released, expired = _sweep(session, now)
-        look = not away and mailbox.ring_due(session, settings, now)
-    written = rebuilt = rung = 0
-    if away or waiting["plan"]:
-        written, rebuilt = chores.do(database, now)
+        look = lengths is not None and mailbox.ring_due(session, settings, now)
+    rung = 0
+    try:
+        if lengths is not None:
+            waiting = lengths
+            rung = do(lambda: _ring_all(database, settings, bells, waiting, look, now))
+    except BrokerError as error:
+        away = error
+    written, rebuilt = chores.do(database, now) if away or lengths is None or lengths["plan"] else (0, 0)
     if away:
         raise away
-    if not waiting["plan"]:
-        bells.plan()
-    if look:
-        bells.intake()
-    for ring, queue, priority in (
-        (bells.urgent, "urgent", doorbell.URGENT),
-        (bells.deliver, "deliver", doorbell.CAMPAIGN),
-    ):
-        rung += _ring(database, settings, ring, waiting[queue], priority, now)
     return Ticked(written, released, expired, rung, swept, finished, rebuilt)
 
 
-def _lengths(bells: Bells) -> tuple[dict[str, int], BrokerError | None]:
-    try:
-        return {queue: bells.waiting(queue) for queue in ("urgent", "deliver", "plan")}, None
-    except BrokerError as error:
-        return {}, error
+def _at_once(act: Callable[[], T]) -> T:
+    return act()
+
+
+def _ring_all(
+    database: Database, settings: Settings, bells: Bells, waiting: dict[str, int], look: bool, now: datetime
+) -> int:
+    """Ring for everything that workers do. How many deliveries."""
+    rung = _ring(database, settings, bells.urgent, waiting["urgent"], doorbell.URGENT, now)
+    rung += _ring(database, settings, bells.deliver, waiting["deliver"], doorbell.CAMPAIGN, now)
+    if look:
+        bells.intake()
+    if not waiting["plan"]:
+        bells.plan()
+    return rung
 
 
 def _ring(database: Database, settings: Settings, ring: Ring, waiting: int, priority: int, now: datetime) -> int:

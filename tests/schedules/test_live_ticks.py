@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -10,16 +11,18 @@ import pytest
 import sqlalchemy as sa
 from dramatiq.brokers.stub import StubBroker
 
-from events_service import attendees, events, outbox
+from events_service import attendees, events, leases, outbox
 from events_service.config import Settings
 from events_service.db.session import Database
 from events_service.errors import BrokerError
 from events_service.outbox import ROWS
 from events_service.postroom import Tally
 from schedules import ticks
+from schedules.beside import Beside
 from schedules.ticks import live_tick
 from tests.crowds import crowd
 from tests.ledger import INVITED, House, run_out, started
+from tests.processes import PATIENCE
 from workers.actors import Bells, declare
 from workers.broker import QUEUES, make_broker
 
@@ -109,7 +112,7 @@ def test_a_tick_rings_in_batches_and_names_nothing_twice(
 def test_with_the_broker_away_the_ledger_is_swept_and_nobody_noted_as_rung_for(house: House, url: str) -> None:
     with house.database.write() as session:
         ids = sorted(session.connection().execute(sa.select(ROWS.c.id).where(ROWS.c.step == "invitation")).scalars())
-        outbox.claim(session, ids[:2], "lost", INVITED, 120)
+        leases.claim(session, ids[:2], "lost", INVITED, 120)
         run_out(session)
     broker = make_broker(url)
     away = declare(broker, lambda ids: Tally())
@@ -164,3 +167,29 @@ def test_a_mailbox_is_looked_into_when_there_is_one_and_once_at_a_time(house: Ho
     for seconds in range(0, 100, 10):
         live_tick(house.database, with_mailbox, bells, INVITED + seconds * SECOND)
     assert bells.waiting("intake") == 1
+
+
+def test_a_broker_that_hangs_keeps_no_later_tick_from_the_sweep(house: House, bells: Bells) -> None:
+    hung, free = threading.Event(), threading.Event()
+
+    def hang(ids: Sequence[int]) -> None:
+        hung.set()
+        free.wait(3 * PATIENCE)
+
+    hanging, beside = replace(bells, deliver=hang), Beside(0.2)
+    try:
+        with pytest.raises(BrokerError, match=r"has not answered for 0\.2 seconds"):
+            live_tick(house.database, house.settings, hanging, INVITED, beside)
+        assert hung.wait(PATIENCE)
+        with house.database.write() as session:
+            ids = sorted(
+                session.connection().execute(sa.select(ROWS.c.id).where(ROWS.c.step == "invitation")).scalars()
+            )
+            assert len(leases.claim(session, ids[:2], "lost", INVITED, 120)) == 2
+            run_out(session)
+        with pytest.raises(BrokerError, match="still keeps an earlier tick waiting"):
+            live_tick(house.database, house.settings, hanging, INVITED + SECOND, beside)
+    finally:
+        free.set()
+    with house.database.read() as session:
+        assert outbox.counts(session, ROWS.c.state == "sending") == {}
