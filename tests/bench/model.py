@@ -26,9 +26,14 @@ SIZES = (10_000, 100_000, 1_000_000, 10_000_000)
 
 @dataclass(frozen=True)
 class Costs:
-    """What was measured. Seconds of a processor (`_cpu`) and bytes are a message's; rates are a second's."""
+    """What was measured. Seconds of a processor (`_cpu`) and bytes are a message's; rates are a second's.
+
+    `_left` is how many processors others on the machine left to a campaign while it was measured.
+    """
 
     sqlite_cpu: float
+    sqlite_left: float
+    postgres_left: float
     worker_cpu: float
     database_cpu: float
     sink_cpu: float
@@ -98,14 +103,14 @@ def limits(costs: Costs, load: Load, supply: Supply) -> list[Limit]:
     return sorted((Limit(name, most) for name, most in capacity.items()), key=lambda limit: limit.recipients)
 
 
-def predicted_sqlite(costs: Costs, supply: Supply) -> float:
+def predicted_sqlite(costs: Costs) -> float:
     """Messages a second of one process, which has one processor, or less where the sink takes of it."""
-    return min(1 / costs.sqlite_cpu, supply.processors / (costs.sqlite_cpu + costs.sink_cpu))
+    return min(1 / costs.sqlite_cpu, costs.sqlite_left / (costs.sqlite_cpu + costs.sink_cpu))
 
 
-def predicted_postgres(costs: Costs, supply: Supply) -> float:
+def predicted_postgres(costs: Costs) -> float:
     """Messages a second where workers, database and sink share the processors; a worker process has one at most."""
-    together = supply.processors / (costs.worker_cpu + costs.database_cpu + costs.sink_cpu)
+    together = costs.postgres_left / (costs.worker_cpu + costs.database_cpu + costs.sink_cpu)
     return min(together, costs.processes / costs.worker_cpu, costs.commits_rate)
 
 
@@ -123,6 +128,8 @@ def read(lines: Iterable[str]) -> Costs:
     fleet = "campaign-postgres-rabbitmq"
     return Costs(
         sqlite_cpu=figure("campaign-sqlite", "cpu") / 1e6,
+        sqlite_left=figure("campaign-sqlite", "processors_left"),
+        postgres_left=figure(fleet, "processors_left"),
         worker_cpu=figure(fleet, "worker_cpu") / 1e6,
         database_cpu=figure(fleet, "database_cpu") / 1e6,
         sink_cpu=figure(fleet, "sink_cpu") / 1e6,
@@ -142,8 +149,8 @@ def report(costs: Costs, load: Load, supply: Supply) -> str:
     """What a person reads: the check, what saturates in which order, and what each size needs."""
     lines = ["check against what was measured          predicted   measured"]
     for name, guess, seen in (
-        ("one process, SQLite", predicted_sqlite(costs, supply), costs.sqlite_rate),
-        (f"{costs.processes} processes, PostgreSQL", predicted_postgres(costs, supply), costs.postgres_rate),
+        ("one process, SQLite", predicted_sqlite(costs), costs.sqlite_rate),
+        (f"{costs.processes} processes, PostgreSQL", predicted_postgres(costs), costs.postgres_rate),
     ):
         lines.append(f"  {name:<35} {guess:>9,.0f}/s {seen:>9,.0f}/s  {guess / seen - 1:+.0%}")
     found = limits(costs, load, supply)

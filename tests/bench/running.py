@@ -43,10 +43,36 @@ def settings_for(folder: Path, smtp_url: str, **more: str) -> Settings:
 
 
 class Sent(NamedTuple):
-    """Messages a second, and the seconds of a processor that this process took for each."""
+    """Messages a second, and what each took of a processor, in seconds, by who took it.
+
+    `left` is how many processors nobody else on the machine took meanwhile.
+    """
 
     rate: float
-    cpu: float
+    cpu: dict[str, float]
+    left: float
+
+
+class Watch:
+    """What processes, and the machine, take of the processors from its making on."""
+
+    def __init__(self, taken: Callable[[], dict[str, float]]) -> None:
+        self._taken, self._before = taken, taken()
+        self._busy, self._began = _busy(), time.perf_counter()
+
+    def sent(self, letters: int) -> Sent:
+        """So many were sent since."""
+        passed = time.perf_counter() - self._began
+        ours = {name: seconds - self._before[name] for name, seconds in self._taken().items()}
+        others = max(_busy() - self._busy - sum(ours.values()), 0) / passed
+        cpu = {name: seconds / letters for name, seconds in ours.items()}
+        return Sent(letters / passed, cpu, max((os.cpu_count() or 1) - others, 0.1))
+
+
+def _busy() -> float:
+    """The seconds that all processors of the machine together were not idle."""
+    user, nice, system, _idle, _wait, irq, soft, steal, *_ = map(int, Path("/proc/stat").read_text().split()[1:11])
+    return (user + nice + system + irq + soft + steal) / os.sysconf("SC_CLK_TCK")
 
 
 def here(folder: Path, to: Sink, letters: int) -> Sent:
@@ -65,12 +91,12 @@ def sent_here(settings: Settings, database: Database, to: Sink, letters: int) ->
     """The campaign that is due in a database, by the broker in this process."""
     configure_logs(settings, logging.WARNING)
     before = to.messages
-    began, used = time.perf_counter(), time.process_time()
+    watch = Watch(lambda: {"cpu": time.process_time(), "sink_cpu": processor_seconds(to.pid)})
     tally = work(settings, database, None, until_idle=True)
-    taken, used = time.perf_counter() - began, time.process_time() - used
+    sent = watch.sent(letters)
     if tally["sent"] != letters or to.messages - before != letters:
         raise RuntimeError(f"not everything was sent: {tally}; the sink has {to.messages - before}")
-    return Sent(letters / taken, used / letters)
+    return sent
 
 
 @dataclass
@@ -83,18 +109,18 @@ class Fleet:
     settings: dict[str, object]
     rss: list[int] = field(default_factory=list)
 
-    def send(self, to: Sink, letters: int) -> float:
-        """Messages a second of a campaign, from the commit that makes its rows due to the last row's being settled."""
+    def send(self, to: Sink, letters: int) -> Sent:
+        """A campaign, from the commit that makes its rows due to the last row's being settled."""
         before = to.messages
         invitations(self.database, letters)
-        began = time.perf_counter()
+        watch = Watch(lambda: self.processor_seconds(to))
         wait_until(lambda: to.messages - before >= letters, lambda: self._look("the campaign"))
         # The word on the last message of a chunk is committed when the chunk is closed.
         wait_until(lambda: counts(self.database) == {"sent": letters}, lambda: self._look("its last rows"))
-        taken = time.perf_counter() - began
+        sent = watch.sent(letters)
         if to.messages - before != letters:
             raise RuntimeError(f"the sink took {to.messages - before} messages, not {letters}")
-        return letters / taken
+        return sent
 
     def processor_seconds(self, to: Sink) -> dict[str, float]:
         """What workers, database connections and the sink took of the processors so far; 0 for what is elsewhere."""

@@ -11,6 +11,8 @@ from tests.bench.model import Costs, Load, Supply
 
 COSTS = Costs(
     sqlite_cpu=0.001,
+    sqlite_left=2,
+    postgres_left=2,
     worker_cpu=0.001,
     database_cpu=0.0004,
     sink_cpu=0.0001,
@@ -25,12 +27,13 @@ COSTS = Costs(
     row_bytes=1000,
 )
 LINES = [
-    {"bench": "campaign-sqlite", "value": 900, "costs": {"cpu": 1000, "bytes": 20_000}},
+    {"bench": "campaign-sqlite", "value": 900, "costs": {"cpu": 1000, "processors_left": 2, "bytes": 20_000}},
     {
         "bench": "campaign-postgres-rabbitmq",
         "value": 1300,
         "costs": {
             "worker_cpu": 1000, "database_cpu": 400, "sink_cpu": 100, "processes": 2, "commits_per_second": 5000,
+            "processors_left": 2,
         },
     },
     {"bench": "ring-due", "value": 40_000},
@@ -102,13 +105,14 @@ def test_a_longer_window_gives_more() -> None:
 
 
 def test_what_is_predicted_of_the_campaigns() -> None:
-    assert model.predicted_sqlite(COSTS, MACHINE) == pytest.approx(1000)
-    assert model.predicted_sqlite(COSTS, Supply(processors=1)) == pytest.approx(1 / 0.0011)
+    assert model.predicted_sqlite(COSTS) == pytest.approx(1000)
+    assert model.predicted_sqlite(replace(COSTS, sqlite_left=1)) == pytest.approx(1 / 0.0011)
     # Two processors for 1.5 ms a message.
-    assert model.predicted_postgres(COSTS, MACHINE) == pytest.approx(2 / 0.0015)
+    assert model.predicted_postgres(COSTS) == pytest.approx(2 / 0.0015)
     # On a large machine the worker processes have one processor each, and then the disk is the limit.
-    assert model.predicted_postgres(COSTS, Supply(processors=64)) == pytest.approx(2000)
-    assert model.predicted_postgres(replace(COSTS, processes=50), Supply(processors=640)) == pytest.approx(5000)
+    large = replace(COSTS, postgres_left=64)
+    assert model.predicted_postgres(large) == pytest.approx(2000)
+    assert model.predicted_postgres(replace(large, postgres_left=640, processes=50)) == pytest.approx(5000)
 
 
 def test_the_report_says_how_far_off_it_is_and_what_each_size_needs(
