@@ -35,7 +35,6 @@ from workers.lanes import Lanes
 log = structlog.get_logger(__name__)
 _RESTART_SECONDS = 0.5
 _LONGEST_PAUSE = 30.0
-_SWITCH_SECONDS = 0.001
 _PARENT_SECONDS = 1.0
 _CLOSING_SECONDS = 5.0
 """Beside the grace: to give back what was fetched, and to close connections."""
@@ -57,9 +56,6 @@ def run_worker(settings: Settings, threads: int, stopped: threading.Event) -> No
     It is given `stop_seconds` for that. What is in DATA even then is found as unknown when its lease is over.
     """
     parent = os.getppid()
-    # A thread that sends one confirmation asks for the interpreter at each answer of the database and the mail server;
-    # at the default 5 ms it waits that long, each time, for every thread that fills in letters.
-    sys.setswitchinterval(_SWITCH_SECONDS)
     broker = make_broker(settings.broker_url)
     check_broker(broker, settings.broker_url)
     database = open_database(settings.resolved_database_url)
