@@ -65,11 +65,26 @@ class Desk:
 
     def hold(self, after: int = 0) -> None:
         """Once so many are accepted, leave whole messages without a word. `in_data` counts them."""
-        self._loop.call_soon_threadsafe(self._hold, after)
+        self._tell(after)
 
     def release(self) -> None:
         """Say the words that were held, and no longer hold any."""
-        self._loop.call_soon_threadsafe(self._hold, None)
+        self._tell(None)
+
+    def _tell(self, after: int | None) -> None:
+        done = threading.Event()
+
+        def tell() -> None:
+            self._hold(after)
+            done.set()
+
+        self._loop.call_soon_threadsafe(tell)
+        done.wait()
+
+    @property
+    def held(self) -> bool:
+        """Whether it leaves messages without a word."""
+        return not self._open.is_set()
 
     def _hold(self, after: int | None) -> None:
         self._after = after

@@ -50,16 +50,20 @@ class Scene:
             assert "Traceback" not in self.up.said
 
     @contextmanager
-    def held(self, after: int) -> Iterator[None]:
+    def held(self, after: int, more: int | None = None) -> Iterator[None]:
         """Every connection in DATA, once so many were accepted; they have their words when the block ends.
 
-        `before` then says how many had passed their fences until then.
+        `before` then says how many had passed their fences until then. After that so many `more` are accepted before
+        the next hold; all that come, without it.
         """
         self.desk.hold(after)
-        self.up.wait_for(lambda: self.desk.count >= after and self.desk.in_data == THREADS, "every connection in DATA")
+        self.up.wait_for(lambda: self.desk.held and self.desk.in_data == THREADS, "every connection in DATA")
         self.before = self.desk.count + THREADS
         yield
-        self.desk.release()
+        if more is None:
+            self.desk.release()
+        else:
+            self.desk.hold(self.before + more)
 
     def command(self, *words: str) -> None:
         """What an organiser types."""
@@ -95,7 +99,7 @@ def rows(scene: Scene, *where: sa.ColumnElement[bool]) -> list[Delivery]:
 
 def test_unsubscribed_held_and_gated(scene: Scene) -> None:
     with scene.running() as address:
-        with scene.held(after=10):
+        with scene.held(after=10, more=10):
             claimed = rows(scene, ROWS.c.state == "sending", ROWS.c.in_data_at.is_(None))[0]
             waiting = rows(scene, ROWS.c.state == "pending")[-1]
             for row in (claimed, waiting):
@@ -104,6 +108,7 @@ def test_unsubscribed_held_and_gated(scene: Scene) -> None:
             scene.command("campaign", "hold", "munich")
         scene.up.wait_for(scene.is_decided, "an end")
         assert scene.later() == []
+        scene.desk.hold(scene.before + 10)
         scene.command("campaign", "release", "munich")
         with scene.held(after=scene.before + 10), scene.database.write() as session:
             open_gate(session, "review-12")
@@ -129,11 +134,11 @@ def unsubscribe(address: str, person: int) -> None:
 
 def test_moved_and_then_cancelled(scene: Scene) -> None:
     with scene.running():
-        with scene.held(after=10):
+        with scene.held(after=10, more=30):
             starts = datetime.now(UTC) + timedelta(days=52)
             scene.command("event", "move", "munich", "--starts", f"{starts:%Y-%m-%dT%H:%M}")
         moved = scene.before
-        with scene.held(after=3 * moved):
+        with scene.held(after=moved + 30):
             scene.command("event", "cancel", "munich", "--reason", "strike")
         scene.up.wait_for(scene.is_decided, "an end")
         first, then = scene.desk.accepted[:moved], scene.desk.accepted[moved : scene.before]

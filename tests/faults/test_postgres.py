@@ -32,7 +32,10 @@ def interrupted(
     faults: int,
     fault: Callable[[Live], None],
 ) -> int:
-    """A campaign during which `fault` happens so often, each time told of the worker. How many ended as unknown."""
+    """A campaign during which `fault` happens so often; how many ended as unknown.
+
+    It is told of the worker, and the mail server holds its words until it releases them.
+    """
     crowd(database, people)
     settings = QUICK | {
         "database_url": database.url.render_as_string(hide_password=False),
@@ -45,7 +48,9 @@ def interrupted(
         live(folder, "scheduler", **settings) as scheduler,
     ):
         for number in range(1, faults + 1):
-            worker.wait_for(lambda enough=people * number // (faults + 2): desk.count >= enough, f"fault {number}")
+            # Held there, so that enough is left to be written.
+            desk.hold(after=people * number // (faults + 2))
+            worker.wait_for(lambda: desk.held, f"fault {number}")
             fault(worker)
         worker.wait_for(lambda: to_begin(database) == 0, "the last message's beginning")
         assert scheduler.stop() == 0
@@ -66,6 +71,7 @@ def test_backends_that_are_terminated_at_random(
     address = postgres_database.url.set(drivername="postgresql").render_as_string(hide_password=False)
 
     def terminate(_worker: Live) -> None:
+        desk.release()
         with psycopg.connect(address, autocommit=True) as connection:
             others = connection.execute(
                 "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
@@ -85,6 +91,7 @@ def test_stopped_at_once_and_started(
     people, faults = (3000, 6) if full else (200, 1)
 
     def restart(_worker: Live) -> None:
+        desk.release()
         # As `pg_ctl stop -m immediate` does it: it comes back by way of crash recovery.
         own_postgres.stop(signal.SIGQUIT)
         own_postgres.start()
@@ -109,6 +116,7 @@ def test_its_disk_is_full(own_redis: PrivateRedis, desk: Desk, tmp_path: Path, f
                 backup.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
                 backup.execute("SELECT count(*) FROM delivery")
                 disk.fill()
+                desk.release()
                 # Where it is the log that finds no room, the server goes down by itself.
                 worker.wait_for(lambda: worker.said.count(NO_SPACE) > before or "PANIC" in server.said, "no space")
                 disk.make_room()

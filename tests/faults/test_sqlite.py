@@ -76,9 +76,12 @@ def test_no_room_to_write(sqlite_database: Database, desk: Desk, tmp_path: Path,
     settings = settings_of(sqlite_database, desk)
     with live(tmp_path, *UP, **settings) as up:
         for fault in range(1, faults + 1):
-            up.wait_for(lambda enough=people * fault // (faults + 2): desk.count > enough, f"fault {fault}")
+            # Held there, so that enough is left to be written.
+            desk.hold(after=people * fault // (faults + 2))
+            up.wait_for(lambda: desk.held and desk.in_data == THREADS, f"fault {fault}")
             before = up.said.count(NO_ROOM)
             room(up, 64 * 1024)
+            desk.release()
             up.wait_for(lambda before=before: up.said.count(NO_ROOM) > before, "no room")
             room(up, resource.RLIM_INFINITY)
         up.wait_for(lambda: to_begin(sqlite_database) == 0, "the last message's beginning")
