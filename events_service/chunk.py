@@ -140,18 +140,21 @@ class Chunk:
         """The write just before DATA, with what was waiting to be settled in the same commit."""
         if self._dead:
             self._forget(self._in_session(self._settle))
-        settled, passed = _once_more(lambda: self._writer.write(lambda on: self._settle_and_fence(on, draft)))
+        began = self._monotonic()
+        renew = began - self._leased_at > self._settings.lease_seconds / 2
+        settled, passed = _once_more(lambda: self._writer.write(lambda on: self._settle_and_fence(on, draft, renew)))
+        if renew:
+            self._leased_at = began
         self._forget(settled)
         if not passed:
             self._in_session(lambda session: self._judge(session, draft.row))
         return passed
 
-    def _settle_and_fence(self, on: Writer, draft: Draft) -> tuple[Tally, bool]:
+    def _settle_and_fence(self, on: Writer, draft: Draft, renew: bool) -> tuple[Tally, bool]:
         now = self._clock()
         settled = self._settle(on)
-        if self._monotonic() - self._leased_at > self._settings.lease_seconds / 2:
+        if renew:
             leases.renew(on, self._token, self._settings.lease_seconds)
-            self._leased_at = self._monotonic()
         # A review can fall overdue while a chunk is being sent.
         gates = self._gates.at(now)
         return settled, leases.fence(on, draft.row.id, self._token, now, gates, self._data_lease)
