@@ -178,7 +178,8 @@ PIECES = st.sampled_from(
         b"Content-Type: message/delivery-status\n", b"Content-Type: message/rfc822\n", b"Status: 5.1.1\n",
         b"Content-Type: message/feedback-report\n", b"Content-Type: message/global-headers\n",
         b"Content-Type: message/disposition-notification\n", b"Content-Transfer-Encoding: base64\n", b"QWN0aW9uOiBm\n",
-        b"Final-Recipient: rfc822;\n", b"Message-ID: <m@x>\n", b"\xff\x00", b"Content-Type: message/delivery-status;\n x\n",
+        b"Final-Recipient: rfc822;\n", b"Message-ID: <m@x>\n", b"\xff\x00",
+        b"Content-Type: message/delivery-status;\n x\n",
         b"Content-Transfer-Encoding: quoted-printable\n", b"Return-Path: <>\n", b"=?utf-8?b?/?=\n", b"Status: \xe9\n",
     ]
 )  # fmt: skip
