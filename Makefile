@@ -60,7 +60,7 @@ faults: export EVENTS_TEST_POSTGRES_URL ?= postgresql+psycopg://postgres@127.0.0
 faults: export EVENTS_TEST_RABBITMQ_URL ?= amqp://guest:guest@127.0.0.1:5672
 faults: export EVENTS_TEST_REDIS_URL ?= redis://127.0.0.1:6379/15
 faults: dev
-	@$(BIN)/python -m pytest tests/faults -n 2 --dist loadfile --timeout 1200 --durations 15 $(ARGS)
+	@$(BIN)/python -m pytest tests/faults -n 2 --dist worksteal --timeout 1200 --durations 15 $(ARGS)
 
 lock: runtime
 	@$(BIN)/python tools/lock.py $(if $(UPGRADE),--upgrade)
