@@ -10,7 +10,8 @@ import pytest
 import sqlalchemy as sa
 from sqlmodel import Session, SQLModel, col, select
 
-from events_service import attendees, feeds, people, personal_data, surveys
+from events_service import attendees, campaigns, events, feeds, people, personal_data, surveys
+from events_service.config import Settings
 from events_service.db.session import Database
 from events_service.db.tables import (
     Attendee,
@@ -25,6 +26,7 @@ from events_service.db.tables import (
 from events_service.db.types import UTCDateTime
 from events_service.errors import NotFoundError
 from tests.attendance import ENDS, STARTS, make_attendee, make_campaign, make_delivery, make_event, make_person
+from tests.ledger import INVITED, House, invite, started
 
 EMAIL = "zoe.marker@example.org"
 NAME = "Zoë Markerperson"
@@ -263,3 +265,21 @@ def test_export_holds_everything(past: Database) -> None:
     assert {found["reason"] for found in document["suppressions"]} == {"bounced", "unsubscribed"}
     assert "token_sha256" not in document["feeds"][0]
     assert found_in(str(bob)) == []
+
+
+def test_whoever_comes_after_an_erasure_is_nobody_who_was_there(database: Database, settings: Settings) -> None:
+    """Keys and links are made of numbers: who comes next is invited, and no old link is theirs."""
+    house = House(database, settings, INVITED)
+    places: list[Attendee] = []
+    for name in ("gus", "hal"):
+        with database.write() as session:
+            if not places:
+                started(session)
+            places.append(invite(session, events.find(session, "munich"), f"{name}@example.org"))
+            campaigns.attendee_added(session, places[-1], INVITED)
+        assert f"invitation {name}" in house.work()
+        if name == "gus":
+            with database.write() as session:
+                personal_data.erase(session, "gus@example.org", INVITED)
+    gus, hal = places
+    assert gus.id != hal.id and gus.person_id != hal.person_id

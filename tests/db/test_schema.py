@@ -36,6 +36,16 @@ def test_migrations_and_models_agree_on_what_alembic_does_not_compare(sqlite_url
     direct.dispose()
 
 
+def test_sqlite_never_gives_the_number_of_a_row_that_is_gone(sqlite_url: str) -> None:
+    """Keys and links that were made of it live on. PostgreSQL's sequences do not go back."""
+    database = open_database(sqlite_url)
+    numbered = {name for name, table in SQLModel.metadata.tables.items() if table.autoincrement_column is not None}
+    with database.read() as session:
+        rows = session.connection().exec_driver_sql("SELECT name FROM sqlite_master WHERE sql LIKE '%AUTOINCREMENT%'")
+        assert {"person", "attendee", "event", "delivery", "feed"} <= set(rows.scalars()) == numbered
+    database.dispose()
+
+
 def test_the_head_is_the_newest_migration() -> None:
     assert ScriptDirectory(str(MIGRATIONS)).get_heads() == [HEAD]
 

@@ -1,5 +1,7 @@
 """The tables, one file a noun. They do not validate: what comes from outside passes a model of its own first."""
 
+from sqlmodel import SQLModel
+
 from events_service.db.tables.calendars import EventObject, Feed, FeedContent
 from events_service.db.tables.campaigns import Campaign, CampaignStep, Delivery, MessageContent
 from events_service.db.tables.events import Attendee, AttendeeReply, Event, EventChange, EventSession, Waiver
@@ -43,3 +45,9 @@ __all__ = [
     "SurveyResponse",
     "Waiver",
 ]
+
+# A row's number is in keys, links and Message-IDs that outlive it, so none may ever be given again. PostgreSQL's
+# sequences never do; SQLite gives the highest anew, once it is free, unless a table is told not to.
+for _table in SQLModel.metadata.tables.values():
+    if _table.autoincrement_column is not None:
+        _table.dialect_kwargs["sqlite_autoincrement"] = True

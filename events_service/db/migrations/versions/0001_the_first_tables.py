@@ -50,6 +50,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_event")),
         sa.UniqueConstraint("slug", name=op.f("uq_event_slug")),
         sa.UniqueConstraint("uid", name=op.f("uq_event_uid")),
+        sqlite_autoincrement=True,
     )
     op.create_index(op.f("ix_event_ends"), "event", ["ends"], unique=False)
     op.create_index(op.f("ix_event_programme_key"), "event", ["programme_key"], unique=False)
@@ -66,6 +67,7 @@ def upgrade() -> None:
         sa.Column("last_used", UTCDateTime(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_feed")),
         sa.UniqueConstraint("token_sha256", name=op.f("uq_feed_token_sha256")),
+        sqlite_autoincrement=True,
     )
     op.create_table(
         "feed_content",
@@ -81,6 +83,7 @@ def upgrade() -> None:
         sa.Column("gzipped", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_feed_content")),
         sa.UniqueConstraint("kind", "of", name=op.f("uq_feed_content_kind_of")),
+        sqlite_autoincrement=True,
     )
     op.create_index(op.f("ix_feed_content_expires_at"), "feed_content", ["expires_at"], unique=False)
     op.create_index(op.f("ix_feed_content_stale_at"), "feed_content", ["stale_at"], unique=False)
@@ -110,6 +113,7 @@ def upgrade() -> None:
         sa.Column("changed_at", UTCDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_institution")),
         sa.UniqueConstraint("ror", name=op.f("uq_institution_ror")),
+        sqlite_autoincrement=True,
     )
     op.create_index(op.f("ix_institution_country"), "institution", ["country"], unique=False)
     op.create_index(op.f("ix_institution_name"), "institution", ["name"], unique=False)
@@ -141,6 +145,7 @@ def upgrade() -> None:
         sa.Column("created_at", UTCDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_message_content")),
         sa.UniqueConstraint("digest", name=op.f("uq_message_content_digest")),
+        sqlite_autoincrement=True,
     )
     op.create_table(
         "programme_revision",
@@ -151,6 +156,7 @@ def upgrade() -> None:
         sa.Column("loaded_at", UTCDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_programme_revision")),
         sa.UniqueConstraint("key", "revision", name=op.f("uq_programme_revision_key_revision")),
+        sqlite_autoincrement=True,
     )
     op.create_table(
         "review_record",
@@ -170,6 +176,7 @@ def upgrade() -> None:
         sa.UniqueConstraint(
             "programme_key", "review_id", "ordinal", name=op.f("uq_review_record_programme_key_review_id_ordinal")
         ),
+        sqlite_autoincrement=True,
     )
     op.create_table(
         "suppression",
@@ -180,6 +187,7 @@ def upgrade() -> None:
         sa.Column("lifted_at", UTCDateTime(), nullable=True),
         sa.Column("lift_reason", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_suppression")),
+        sqlite_autoincrement=True,
     )
     op.create_index(op.f("ix_suppression_email_hash"), "suppression", ["email_hash"], unique=False)
     op.create_index(
@@ -200,6 +208,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["event_id"], ["event.id"], name=op.f("fk_campaign_event_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_campaign")),
         sa.UniqueConstraint("event_id", name=op.f("uq_campaign_event_id")),
+        sqlite_autoincrement=True,
     )
     op.create_table(
         "event_change",
@@ -210,6 +219,7 @@ def upgrade() -> None:
         sa.Column("detail", sa.JSON(), nullable=False),
         sa.ForeignKeyConstraint(["event_id"], ["event.id"], name=op.f("fk_event_change_event_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_event_change")),
+        sqlite_autoincrement=True,
     )
     op.create_index(op.f("ix_event_change_event_id"), "event_change", ["event_id"], unique=False)
     op.create_table(
@@ -244,6 +254,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_event_session")),
         sa.UniqueConstraint("event_id", "position", name=op.f("uq_event_session_event_id_position")),
         sa.UniqueConstraint("uid", name=op.f("uq_event_session_uid")),
+        sqlite_autoincrement=True,
     )
     op.create_table(
         "institution_domain",
@@ -294,6 +305,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_person")),
         sa.UniqueConstraint("email", name=op.f("uq_person_email")),
+        sqlite_autoincrement=True,
     )
     op.create_index(op.f("ix_person_email_hash"), "person", ["email_hash"], unique=False)
     op.create_index(op.f("ix_person_institution_id"), "person", ["institution_id"], unique=False)
@@ -307,6 +319,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["event_id"], ["event.id"], name=op.f("fk_waiver_event_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_waiver")),
         sa.UniqueConstraint("event_id", "code", name=op.f("uq_waiver_event_id_code")),
+        sqlite_autoincrement=True,
     )
     op.create_table(
         "attendee",
@@ -327,6 +340,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["person_id"], ["person.id"], name=op.f("fk_attendee_person_id"), ondelete="SET NULL"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_attendee")),
         sa.UniqueConstraint("event_id", "person_id", name=op.f("uq_attendee_event_id_person_id")),
+        sqlite_autoincrement=True,
     )
     op.create_index(op.f("ix_attendee_person_id"), "attendee", ["person_id"], unique=False)
     op.create_table(
@@ -356,6 +370,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_campaign_step")),
         sa.UniqueConstraint("campaign_id", "key", name=op.f("uq_campaign_step_campaign_id_key")),
+        sqlite_autoincrement=True,
     )
     op.create_table(
         "attendee_reply",
@@ -371,6 +386,7 @@ def upgrade() -> None:
             ["attendee_id"], ["attendee.id"], name=op.f("fk_attendee_reply_attendee_id"), ondelete="CASCADE"
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_attendee_reply")),
+        sqlite_autoincrement=True,
     )
     op.create_index(op.f("ix_attendee_reply_attendee_id"), "attendee_reply", ["attendee_id"], unique=False)
     op.create_table(
@@ -420,6 +436,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_delivery")),
         sa.UniqueConstraint("key", name=op.f("uq_delivery_key")),
         sa.UniqueConstraint("message_id", name=op.f("uq_delivery_message_id")),
+        sqlite_autoincrement=True,
     )
     op.create_index(op.f("ix_delivery_attendee_id"), "delivery", ["attendee_id"], unique=False)
     op.create_index("ix_delivery_due", "delivery", ["state", "priority", "next_at", "id"], unique=False)
@@ -450,6 +467,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_survey_response")),
         sa.UniqueConstraint("attendee_id", "wave", name=op.f("uq_survey_response_attendee_id_wave")),
+        sqlite_autoincrement=True,
     )
     op.create_index(op.f("ix_survey_response_event_id"), "survey_response", ["event_id"], unique=False)
     op.create_table(
@@ -472,6 +490,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_intake")),
         sa.UniqueConstraint("digest", name=op.f("uq_intake_digest")),
+        sqlite_autoincrement=True,
     )
     op.create_index(op.f("ix_intake_attendee_id"), "intake", ["attendee_id"], unique=False)
     op.create_index("ix_intake_delivery_id_received_at", "intake", ["delivery_id", "received_at"], unique=False)
@@ -497,6 +516,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_outcome")),
         sa.UniqueConstraint("response_id", "question", name=op.f("uq_outcome_response_id_question")),
+        sqlite_autoincrement=True,
     )
     op.create_index(op.f("ix_outcome_event_id"), "outcome", ["event_id"], unique=False)
     op.create_index(op.f("ix_outcome_kind"), "outcome", ["kind"], unique=False)
