@@ -92,7 +92,7 @@ class Smtp:
 
     def renewed(self, line: Line) -> Line:
         """The line if it is good for one more message, else another. SenderRefusedError where there is none."""
-        if not line.usable or (line.taken < self._most and line.alive(ask=False)):
+        if line.taken < self._most and line.alive(ask=False):
             return line
         line.close()
         try:
@@ -184,7 +184,7 @@ class Smtp:
 
 
 class SmtpConnection:
-    """An open connection. After an error that lost it, every send fails with TransientMailError."""
+    """An open connection. Where it was lost with a message, or after one, the next goes over another."""
 
     def __init__(self, smtp: Smtp, line: Line) -> None:
         self._smtp, self.line = smtp, line

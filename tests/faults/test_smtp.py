@@ -152,6 +152,13 @@ def test_refused_at_data_fails_and_the_connection_goes_on(house: House, server: 
     assert server.connections == 1
 
 
+def test_a_server_that_closes_with_a_refusal_costs_the_next_one_no_attempt(house: House, server: Scripted) -> None:
+    server.script = {"RCPT": for_(EMAILS[0], f"550 5.7.1 not this one{DROP}", "250 fine")}
+    house.work()
+    assert found(house) == ["failed", "sent", "sent"]
+    assert attempts(house) == [1, 1, 1]
+
+
 def test_a_server_that_closes_after_each_message_loses_nothing(house: House, server: Scripted) -> None:
     server.script = {".": f"250 taken{DROP}"}
     for hours in range(4):

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from events_service.errors import MailError, SenderRefusedError, TransientMailError
+from events_service.errors import MailError, PermanentMailError, SenderRefusedError, TransientMailError
 from events_service.mail.smtp import MAX_IDLE, Smtp
 from events_service.mail.wire import Outgoing
 from tests.mail.servers import DROP, Heard, certificate, real_server, scripted, server_tls
@@ -168,6 +168,19 @@ def test_a_server_that_is_gone_when_a_connection_is_to_be_replaced_is_no_matter_
             with pytest.raises(SenderRefusedError, match="Connection refused"):
                 connection.send(to("bob"), lambda: not fences.append("bob"))
     assert fences == []
+
+
+@pytest.mark.parametrize("phase", ["RCPT", "DATA", "dot"])
+@pytest.mark.parametrize("offers", [(), PIPELINING])
+def test_one_that_is_lost_with_a_refusal_costs_no_later_message_anything(offers: tuple[str, ...], phase: str) -> None:
+    fences: list[str] = []
+    with scripted(offers=offers, **{phase: [f"550 5.7.1 not this one{DROP}", "250 fine"]}) as server:
+        server.script |= {"DATA": [f"550 5.7.1 not this one{DROP}", "354 go on"]} if phase == "DATA" else {}
+        with kept(server.port).connect() as connection:
+            with pytest.raises(PermanentMailError):
+                connection.send(to("ada"), lambda: True)
+            assert connection.send(to("bob"), lambda: not fences.append("bob"))
+        assert (server.taken, server.connections, fences) == ({"bob@example.org": 1}, 2, ["bob"])
 
 
 def test_a_connection_s_share_is_learned_and_nobody_waits_for_it() -> None:
