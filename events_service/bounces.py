@@ -1,9 +1,9 @@
 """What bounces, complaints and receipts call for: the delivery that they name, its address, and the evidence in them.
 
-A delivery is known by the return address that was its own, or else by its Message-ID, never by a recipient's address
-alone: whoever forges a report must have had the message, and can stop mail to its own recipient only. An address that
-is dead gets no more mail; one that refused five different messages within thirty days, whatever for, is as good as
-dead. A complaint stops campaigns.
+A delivery is known by the return address that was its own, or else by its Message-ID in what came back, never by a
+recipient's address alone, nor by what the report says it answers: that stands in everything written on a message. An
+address that is dead gets no more mail; one that refused five different messages within thirty days, whatever for, is as
+good as dead. Without the return address a report says so only of the address it names. A complaint stops campaigns.
 """
 
 from __future__ import annotations
@@ -53,6 +53,9 @@ def take_report(
     delivery = proven or _named_by_id(session, report.message_ids)
     if delivery is None or delivery.id is None:
         taken.why = "it names no message of ours; left alone"
+        if answered := _named_by_id(session, report.answers_to):
+            taken.delivery_id, taken.attendee_id = answered.id, answered.attendee_id
+            taken.why = "it returns no message of ours, and only says that it answers one; left alone"
         return
     taken.delivery_id, taken.attendee_id = delivery.id, delivery.attendee_id
     if report.kind == "complaint":
@@ -95,7 +98,7 @@ def only_one_told(session: Session, attendee_id: int | None) -> list[Delivery]:
 
 
 def _named_by_id(session: Session, message_ids: Sequence[str]) -> Delivery | None:
-    """The first of `message_ids` that is ours: what came back stands before what is only referred to."""
+    """The delivery of the first of `message_ids` that is ours."""
     if not message_ids:
         return None
     found = session.exec(select(Delivery).where(col(Delivery.message_id).in_(_plain(message_ids)))).all()
@@ -145,8 +148,13 @@ def _take_bounce(
     if not taken.applied:
         taken.why = f"the message is {delivery.state} already"
         return
+    taken.why = f"{delivery.step}: {reason[:100]}"
+    if not proven and about.addresses and address not in about.addresses:
+        # Whoever answered a message, or was sent its answer, knows its Message-ID.
+        taken.why += "; of another address than it went to, so that one still gets mail"
+        return
     taken.soft = not about.dead_address
-    taken.why = f"{delivery.step}: {reason[:100]}" + _stop(session, about, delivery, taken, now)
+    taken.why += _stop(session, about, delivery, taken, now)
 
 
 def _stop(session: Session, about: Recipient, delivery: Delivery, taken: Intake, now: datetime) -> str:

@@ -5,6 +5,7 @@ The mails in tests/mail/bounces are all about one message to Ada.
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -285,15 +286,48 @@ def test_a_forged_return_address_names_nothing(rolled_back: Session, settings: S
     assert (state(rolled_back, delivery), reasons(rolled_back)) == ("sent", [])
 
 
-def test_whoever_knows_a_message_can_only_stop_mail_to_its_own_recipient(
-    rolled_back: Session, settings: Settings
+@pytest.mark.parametrize("proven", [False, True])
+def test_a_report_on_another_address_stops_no_mail_to_it_and_to_the_messages_own_only_by_its_return_address(
+    rolled_back: Session, settings: Settings, proven: bool
 ) -> None:
     delivery = sent(rolled_back)
-    bob = make_attendee(rolled_back, rolled_back.get_one(Event, delivery.event_id), "bob@example.org")
-    forged = mail("postfix-no-such-user").replace(b"ada@example.org", b"bob@example.org")
-    assert intake.take(rolled_back, forged, settings, T).applied
-    assert bob.id is not None
-    assert (reasons(rolled_back, "bob@example.org"), reasons(rolled_back)) == ([], ["bounced"])
+    make_attendee(rolled_back, rolled_back.get_one(Event, delivery.event_id), "bob@example.org")
+    message = mail("postfix-no-such-user").replace(b"ada@example.org", b"bob@example.org")
+    if proven:
+        message = b"Delivered-To: " + return_address(settings, delivery).encode() + b"\n" + message
+    taken = intake.take(rolled_back, message, settings, T)
+    assert (taken.applied, state(rolled_back, delivery)) == (True, "bounced")
+    assert (reasons(rolled_back, "bob@example.org"), reasons(rolled_back)) == ([], ["bounced"] if proven else [])
+    assert taken.why.endswith("no more mail to this address" if proven else "so that one still gets mail")
+
+
+def test_reports_on_another_address_do_not_add_up(rolled_back: Session, settings: Settings) -> None:
+    delivery = sent(rolled_back)
+    for number in range(6):
+        taken = soft(rolled_back, settings, delivery, number, T, whom=b"whoever@evil.example")
+        assert (taken.applied, taken.soft) == (True, False)
+    assert reasons(rolled_back) == []
+
+
+RETURNED_ID = re.compile(rb"(?mi)^(message-id: *)" + re.escape(NAMED.encode()))
+
+
+@pytest.mark.parametrize("header", ["In-Reply-To", "References"])
+@pytest.mark.parametrize("before", ["sent", "unknown"])
+@pytest.mark.parametrize(
+    "name", ["postfix-no-such-user", "postfix-delayed", "exchange-mailbox-full", "yahoo-complaint"]
+)
+def test_what_is_only_referred_to_was_not_returned(
+    rolled_back: Session, settings: Settings, name: str, before: str, header: str
+) -> None:
+    """Everybody in a thread knows the Message-IDs in it."""
+    delivery = sent(rolled_back, state=before)
+    message, returned = RETURNED_ID.subn(rb"\1<other@example.net>", mail(name))
+    assert returned == 1
+    taken = intake.take(rolled_back, f"{header}: {NAMED}\n".encode() + message, settings, T)
+    assert (taken.applied, taken.delivery_id) == (False, delivery.id)
+    assert taken.why == "it returns no message of ours, and only says that it answers one; left alone"
+    assert (state(rolled_back, delivery), reasons(rolled_back)) == (before, [])
 
 
 @pytest.mark.parametrize("name", ["qmail", "exim-classic"])
@@ -319,10 +353,13 @@ def test_somebody_who_quotes_a_bounce_is_a_person(rolled_back: Session, settings
 # Enough is enough
 
 
-def soft(session: Session, settings: Settings, delivery: Delivery, number: int, now: datetime) -> Intake:
-    """A bounce of one more message to that person, which was too much for their mailbox."""
+def soft(
+    session: Session, settings: Settings, delivery: Delivery, number: int, now: datetime, whom: bytes = ADA.encode()
+) -> Intake:
+    """A bounce of one more message to that person, which was too much for their mailbox; it names `whom`."""
     more = another(session, delivery, number)
     message = mail("exchange-mailbox-full").replace(NAMED.encode(), (more.message_id or "").encode())
+    message = message.replace(b";" + ADA.encode(), b";" + whom)
     return intake.take(session, message.replace(b"aaaaaaaa-", b"%08d-" % number), settings, now)
 
 

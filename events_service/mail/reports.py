@@ -59,10 +59,12 @@ class Recipient:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a report says. `message_ids` are those of the returned message's own headers, then those it answers.
+    """What a report says. `message_ids` are those of the returned message's own headers.
 
-    `senders` are the return addresses that it says the message had. `feedback` is a complaint's type. `guessed` means
-    that it follows no standard, and its words were read by rules of thumb.
+    `answers_to` are those that a bounce or a complaint says it answers: they stand in all that people write on a
+    message, so they prove nothing. For a receipt, which returns nothing, they count as the first. `senders` are the
+    return addresses that it says the message had. `feedback` is a complaint's type. `guessed` means that it follows no
+    standard, and its words were read by rules of thumb.
     """
 
     kind: Literal["bounce", "complaint", "receipt"]
@@ -71,6 +73,7 @@ class Report:
     recipients: tuple[Recipient, ...] = ()
     feedback: str = ""
     guessed: bool = False
+    answers_to: tuple[str, ...] = ()
 
     @property
     def complains(self) -> bool:
@@ -102,12 +105,13 @@ def read_report(message_bytes: bytes) -> Report | None:
     if types & _RECEIPTS:
         fields = [block for part in parts if part.get_content_type() in _RECEIPTS for block in _blocks(part)]
         named = [id for block in fields for id in _MESSAGE_ID.findall(_field(block, "Original-Message-ID"))]
-        return Report("receipt", tuple(dict.fromkeys([*named, *_named(message, parts)]))[:20])
+        return Report("receipt", tuple(dict.fromkeys([*named, *_returned(parts), *_answered(message)]))[:20])
     if not types & _STATUSES:
         return None
     blocks = [block for part in parts if part.get_content_type() in _STATUSES for block in _blocks(part)]
     recipients = [_recipient(block) for block in blocks[:MAX_RECIPIENTS] if _is_recipient(block)]
-    return Report("bounce", _named(message, parts), _return_paths(parts), tuple(recipients))
+    answers_to = _answered(message)
+    return Report("bounce", _returned(parts), _return_paths(parts), tuple(recipients), answers_to=answers_to)
 
 
 def _complaint(message: _Message, parts: list[_Message]) -> Report:
@@ -115,9 +119,10 @@ def _complaint(message: _Message, parts: list[_Message]) -> Report:
     senders = [address for block in told for address in _addresses(_field(block, "Original-Mail-From"))]
     return Report(
         "complaint",
-        _named(message, parts),
+        _returned(parts),
         tuple(dict.fromkeys([*senders, *_return_paths(parts)])),
         feedback=next((feedback.lower() for block in told if (feedback := _field(block, "Feedback-Type"))), ""),
+        answers_to=_answered(message),
     )
 
 
@@ -151,11 +156,15 @@ def _gravity(one: Recipient) -> int:
     return _GRAVITY.get(one.action, 2)
 
 
-def _named(message: _Message, parts: list[_Message]) -> tuple[str, ...]:
-    """The Message-IDs of what came back, then those that the report itself says it answers."""
+def _returned(parts: list[_Message]) -> tuple[str, ...]:
+    """The Message-IDs of what came back."""
     found = [id for inner in _came_back(parts) for id in _MESSAGE_ID.findall(_field(inner, "Message-ID"))]
-    for name in ("In-Reply-To", "References"):
-        found += _MESSAGE_ID.findall(_field(message, name))
+    return tuple(dict.fromkeys(found))[:20]
+
+
+def _answered(message: _Message) -> tuple[str, ...]:
+    """The Message-IDs that the report itself says it answers."""
+    found = [id for name in ("In-Reply-To", "References") for id in _MESSAGE_ID.findall(_field(message, name))]
     return tuple(dict.fromkeys(found))[:20]
 
 

@@ -33,14 +33,16 @@ RETURNED = (
 )
 
 
-def test_the_returned_messages_id_comes_before_what_the_report_answers() -> None:
+def test_the_returned_messages_id_is_told_from_those_that_the_report_answers() -> None:
     block = "Final-Recipient: rfc822; A@Example.org\nAction: Failed\nStatus: 5.1.1 (bad mailbox)\n"
-    found = read_report(report(block, RETURNED, "In-Reply-To: <m2@example.org>\n"))
+    answers = "In-Reply-To: <m2@example.org>\nReferences: <m3@example.org> <m2@example.org>\n"
+    found = read_report(report(block, RETURNED, answers))
     assert found == Report(
         "bounce",
-        ("<m1@example.org>", "<m2@example.org>"),
+        ("<m1@example.org>",),
         ("bounce+7.x@example.org",),
         (Recipient(("a@example.org",), "failed", "5.1.1"),),
+        answers_to=("<m2@example.org>", "<m3@example.org>"),
     )
     assert found.recipients[0].dead_address
 

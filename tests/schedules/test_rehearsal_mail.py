@@ -110,8 +110,9 @@ def test_a_bounce_names_the_message_and_its_status(tmp_path: Path) -> None:
     mail = posted(tmp_path, *NAMES[0])
     report = read_report(bounce(mail, "5.1.1", AT))
     assert report is not None
-    assert (report.message_ids, report.status) == ((mail.message_id,), "5.1.1")
-    assert report.dead_address
+    (recipient,) = report.recipients
+    assert (report.message_ids, recipient.status) == ((mail.message_id,), "5.1.1")
+    assert recipient.dead_address
 
 
 def test_a_vacation_is_nobody_s_reply(tmp_path: Path) -> None:
