@@ -41,7 +41,7 @@ def verdict(gated_programmes: tuple[str, ...]) -> sa.ScalarSelect[Any]:
         _TABLES[name].alias(f"v_{name}")
         for name in ("delivery", "campaign_step", "campaign", "event", "attendee", "person")
     )
-    suppression, response = _TABLES["suppression"], _TABLES["survey_response"]
+    suppression, response, reply = (_TABLES[name] for name in ("suppression", "survey_response", "attendee_reply"))
     ours = sa.not_(row.c.mandatory)
     starts = [(key, sa.bindparam(f"gate_{place}", type_=UTCDateTime)) for place, key in enumerate(gated_programmes)]
     gated = [sa.and_(event.c.programme_key == key, event.c.starts >= start) for key, start in starts]
@@ -57,6 +57,19 @@ def verdict(gated_programmes: tuple[str, ...]) -> sa.ScalarSelect[Any]:
         sa.and_(step.c.attendance == "not-absent", attendee.c.attended.is_(sa.false())),
     )
     unwanted_reply = unwanted(step, attendee)
+    # What was on its way when they replied again comes back after it, and would say what is not true any more. A new
+    # note changes nothing that it says.
+    newer, confirmed = _TABLES["delivery"].alias("v_newer"), reply.alias("v_confirmed")
+    replied_again = sa.or_(
+        sa.exists().where(
+            newer.c.attendee_id == row.c.attendee_id, newer.c.purpose == CONFIRMATION, newer.c.id > row.c.id
+        ),
+        sa.exists().where(
+            confirmed.c.attendee_id == row.c.attendee_id, confirmed.c.applied, confirmed.c.at == row.c.created_at,
+            reply.c.attendee_id == row.c.attendee_id, reply.c.applied, reply.c.at > row.c.created_at,
+            reply.c.reply != confirmed.c.reply,
+        ),
+    )  # fmt: skip
     # Somebody who may still accept before the event is over waits for it; for others the step is over.
     may_come_in = sa.and_(
         row.c.expires_at.is_not(None), event.c.ends > now, sa.cast(step.c.replies, sa.Text).not_like('%"none"%')
@@ -69,6 +82,7 @@ def verdict(gated_programmes: tuple[str, ...]) -> sa.ScalarSelect[Any]:
             sa.and_(row.c.purpose.in_(("update", CONFIRMATION)), row.c.sequence < event.c.sequence),
             "cancelled:a later change replaced it",
         ),
+        (sa.and_(row.c.purpose == CONFIRMATION, replied_again), "cancelled:a later reply replaced it"),
         (suppressed, "suppressed:the address gets no mail"),
         (sa.and_(ours, person.c.unsubscribed_at.is_not(None)), "suppressed:unsubscribed"),
         (row.c.expires_at <= now, "expired:its time had passed"),

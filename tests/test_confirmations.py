@@ -160,6 +160,29 @@ def test_one_that_could_not_go_says_nothing_old_when_it_goes(house: House) -> No
     assert [state for _, state in confirmed(house)] == ["cancelled"]
 
 
+@pytest.mark.parametrize(
+    ("word", "via", "told"),
+    [("declined", "link", ["Not coming"]), ("declined", "mail", []), ("accepted", "mail", ["You are coming"])],
+    ids=["by link", "by mail", "a note alone"],
+)
+def test_one_that_was_on_its_way_when_they_replied_again_does_not_come_after(
+    house: House, word: str, via: str, told: list[str]
+) -> None:
+    """Its person changes their mind while the server puts it off."""
+
+    def away(message: Outgoing) -> None:
+        house.wire.before = lambda message: None
+        reply(house, word, via=via, note="Vegan, please")
+        raise TransientMailError("try later", 451)
+
+    house.wire.before = away
+    house.postroom.deliver(reply(house, "accepted"))
+    house.work(house.clock() + timedelta(hours=1))
+    said = [message_from_bytes(message.data, policy=policy.default)["Subject"] for message in house.wire.taken]
+    assert [subject.partition(":")[0] for subject in said] == told
+    assert [state for _, state in confirmed(house)][-1] == ("sent" if told else "cancelled")
+
+
 def test_one_that_is_a_day_late_is_not_sent(house: House) -> None:
     reply(house, "accepted")
     assert house.work(house.clock() + confirmations.LIFE) == []
