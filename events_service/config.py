@@ -204,7 +204,13 @@ def _with_files(values: dict[str, str]) -> dict[str, str]:
 
 
 def _dotenv(path: Path) -> dict[str, str]:
-    if not path.is_file():
+    try:
+        found = path.is_file()
+    except OSError as error:
+        # Whether there is one cannot be told, so neither can what it would have set.
+        why = f"cannot look for it: {error.strerror}; run this in a folder that its account can enter"
+        raise SettingsError(f"{path}: {why}") from error
+    if not found:
         return {}
     values = {}
     for number, line in enumerate(_read(path).splitlines(), 1):

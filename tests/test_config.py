@@ -31,6 +31,15 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
     assert (settings.data_dir, settings.tick_seconds) == (Path("/srv/events"), 7)
 
 
+def test_a_folder_that_cannot_be_looked_into_is_one_clear_error(tmp_path: Path) -> None:
+    # For root no folder is closed; what names a folder of no possible name is as little to be found out.
+    closed = tmp_path / ("x" * 300) / ".env"
+    with pytest.raises(
+        SettingsError, match=r"\.env: cannot look for it: .*; run this in a folder that its account can"
+    ):
+        load({}, closed)
+
+
 def test_a_secret_is_read_from_a_file(tmp_path: Path) -> None:
     (tmp_path / "key").write_text("a secret\n")
     assert load({"EVENTS_SECRET_KEY_FILE": str(tmp_path / "key")}).secret == b"a secret"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +19,7 @@ from events_service.main import main
 
 SERVICES = ("events-lmtp", "events-scheduler", "events-up", "events-web", "events-worker")
 INSTALLED = "/opt/events/.venv/bin/events"
+NOBODY = 65534
 
 
 @pytest.fixture
@@ -88,6 +92,65 @@ def test_every_setting_that_is_named_is_one(deploy: Path) -> None:
     named = {name for path in paths for name in re.findall(r"EVENTS_[A-Z_]+", path.read_text())}
     assert unknown_settings(dict.fromkeys(named, "")) == []
     assert {"EVENTS_SECRET_KEY_FILE", "EVENTS_DATABASE_URL_FILE", "EVENTS_BROKER_URL_FILE"} <= named
+
+
+@pytest.fixture
+def command(deploy: Path) -> Iterator[Path]:
+    """The organisers' command as installed, with folders of its own, as nobody's account and before any program."""
+    if os.geteuid() != 0:
+        pytest.skip("only root becomes another account")
+    installed("setpriv", "util-linux")
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        root.chmod(0o755)
+        (root / "data").mkdir()
+        (root / "etc").mkdir(mode=0o700)
+        text = (deploy / "events.sh").read_text()
+        for old, new in (
+            ("config=/etc/events\n", f"config={root}/etc\n"),
+            ("data=/var/lib/events\n", f"data={root}/data\n"),
+            ("program=/opt/events/.venv/bin/events\n", "program=env\n"),
+            ("--reuid events --regid events", f"--reuid {NOBODY} --regid {NOBODY}"),
+        ):
+            assert text.count(old) == 1, old
+            text = text.replace(old, new)
+        (root / "events").write_text(text)
+        yield root / "events"
+
+
+def test_the_command_runs_in_the_data_folder_wherever_it_is_called_from(command: Path) -> None:
+    elsewhere = command.parent / "closed"
+    elsewhere.mkdir(mode=0o700)
+    (elsewhere / ".env").write_text("EVENTS_SMTP_URL=smtp://elsewhere.example\n")
+    ask = ["sh", str(command), "sh", "-c", "pwd; id -u; echo $EVENTS_DATA_DIR; cat .env"]
+    done = subprocess.run(ask, cwd=elsewhere, capture_output=True, text=True, check=False)
+    data = str(command.parent / "data")
+    assert done.stdout.split("\n") == [data, str(NOBODY), data, ""], done.stderr
+    assert ".env" in done.stderr
+
+
+def test_the_command_hands_on_every_secret_that_is_not_empty(command: Path) -> None:
+    for name in ("secret-key", "smtp-url"):
+        (command.parent / "etc" / name).write_text(f"the {name}\n")
+    (command.parent / "etc/broker-url").touch()
+    (command.parent / "etc/events.env").write_text('EVENTS_MAIL_FROM="Desk <desk@example.org>"\n')
+    done = subprocess.run(
+        ["sh", str(command)], env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=True
+    )
+    ours = dict(line.split("=", 1) for line in done.stdout.splitlines() if line.startswith("EVENTS_"))
+    assert ours == {
+        "EVENTS_DATA_DIR": str(command.parent / "data"),
+        "EVENTS_SECRET_KEY": "the secret-key",
+        "EVENTS_SMTP_URL": "the smtp-url",
+        "EVENTS_MAIL_FROM": "Desk <desk@example.org>",
+    }
+
+
+def test_without_a_data_folder_the_command_says_what_to_do(command: Path) -> None:
+    (command.parent / "data").rmdir()
+    done = subprocess.run(["sh", str(command), "pwd"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "start the service once" in done.stderr
 
 
 def test_what_sends_is_given_longer_to_stop_than_it_takes(deploy: Path) -> None:
