@@ -69,12 +69,13 @@ class Tally:
 class _Word:
     """What is to be recorded of one message: taken, or an error, or (`wait`, in seconds) not its turn yet.
 
-    It was `tried` unless the server took nothing at all, whoever it was for.
+    It was `tried` unless the server took nothing at all, whoever it was for; then it waits its `turns`.
     """
 
     draft: Draft
     error: MailError | None = None
     tried: bool = True
+    turns: int = 1
     wait: float | None = None
 
 
@@ -174,9 +175,9 @@ class Chunk:
         if isinstance(error, PermanentMailError) and error.dead_address:
             self._dead.append(people.email_hash(draft.email))
 
-    def untried(self, draft: Draft, error: TransientMailError) -> None:
+    def untried(self, draft: Draft, error: TransientMailError, turns: int = 1) -> None:
         """The server took nothing at all, whoever it was for: it waits, and this was no attempt."""
-        self._words.append(_Word(draft, error, tried=False))
+        self._words.append(_Word(draft, error, tried=False, turns=turns))
 
     def postponed(self, draft: Draft, seconds: float) -> None:
         """It may not go before so many seconds are over, at the pace that is set: no attempt either."""
@@ -219,7 +220,7 @@ class Chunk:
         elif word.tried:
             tally.retried += leases.settle_transient(on, row, token, error.code, said, now, base, most)
         else:
-            tally.retried += leases.settle_untried(on, row, token, error.code, said, now, base)
+            tally.retried += leases.settle_untried(on, row, token, error.code, said, now, base, word.turns)
 
     def _forget(self, settled: Tally) -> None:
         self.tally.add(settled)

@@ -193,9 +193,14 @@ def settle_transient(
     return _try_again(on, row, token, code, error, now, until, attempts=row.attempts)
 
 
-def settle_untried(on: Ledger, row: Claimed, token: str, code: int, error: str, now: datetime, base: float) -> bool:
-    """There was no connection to be had, or none that takes anything from us: wait, without counting the attempt."""
-    until = now + wait_for_server(now - row.due_at, base)
+def settle_untried(
+    on: Ledger, row: Claimed, token: str, code: int, error: str, now: datetime, base: float, turns: int = 1
+) -> bool:
+    """There was no connection to be had, or none that takes anything from us: wait, without counting the attempt.
+
+    It waits `turns` times as long as the others that found nothing.
+    """
+    until = now + turns * wait_for_server(now - row.due_at, base)
     return _try_again(on, row, token, code, error, now, until, attempts=row.attempts - 1)
 
 

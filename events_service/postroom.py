@@ -25,6 +25,7 @@ __all__ = ["Postroom", "Tally"]
 
 _MARGIN = 1.1
 _PATIENCE_SECONDS = 1.0
+_CLOSING = 421
 
 log = structlog.get_logger(__name__)
 
@@ -131,6 +132,11 @@ class Postroom:
             chunk.untried(draft, error)
             raise
         except MailError as error:
+            if isinstance(error, TransientMailError) and error.code == _CLOSING:
+                # About the connection or the server, whatever it was said to. In case it is this message's doing, after
+                # all, it comes back behind the others.
+                chunk.untried(draft, error, turns=2)
+                return False
             chunk.refused(draft, error)
-            return error.code not in (0, 421)
+            return error.code != 0
         return True

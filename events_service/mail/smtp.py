@@ -15,7 +15,7 @@ from contextlib import contextmanager
 
 from events_service.errors import MailError, SenderRefusedError, TransientMailError
 from events_service.mail.smtp_client import Server
-from events_service.mail.smtp_line import CLOSING, SHARE, Line, Timeouts
+from events_service.mail.smtp_line import CLOSING, Line, Timeouts
 from events_service.mail.wire import Fence, Outgoing
 
 FINAL_DOT_SECONDS = 600.0
@@ -24,6 +24,8 @@ MAX_IDLE = 8
 _ASK_AFTER_SECONDS = 5.0
 _MOST_MESSAGES = 1000
 """Over one connection: Exim closes those that go on (`smtp_accept_max_per_connection`)."""
+_SHARE_SECONDS = 600.0
+"""For so long what was learned of a server's limit is kept to: it may have been a restart."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 300.0
 
 
@@ -34,8 +36,9 @@ class Smtp:
     `smtp_line.Timeouts` has the table. Safe to share between threads; a fork begins with no connections.
 
     When the server says 421, nobody connects for a second; for twice as long each time that it says so again, five
-    minutes at most, until it takes a message. But where it took ten messages or more over that connection before, that
-    is a connection's share: none takes more from then on, and nobody waits.
+    minutes at most, until it takes a message. But where it took ten messages or more over that connection before, and
+    does not say that we send too much (4.7.x), that is a connection's share: none takes more for the next ten minutes,
+    and nobody waits.
     """
 
     def __init__(
@@ -58,7 +61,7 @@ class Smtp:
         self._idle: list[tuple[float, Line]] = []
         self._closed = False
         self._reaper: threading.Timer | None = None
-        self._most = _MOST_MESSAGES
+        self._most, self._most_until = _MOST_MESSAGES, float("-inf")
         self._pause, self._paused_until = 0.0, float("-inf")
         weakref.finalize(self, _hang_up, self._idle)
         _LIVING.add(self)
@@ -92,10 +95,11 @@ class Smtp:
 
     def renewed(self, line: Line) -> Line:
         """The line if it is good for one more message, else another. SenderRefusedError where there is none."""
-        if line.taken < self._most and line.alive(ask=False):
+        if line.taken < self._share() and line.alive(ask=False):
             return line
         line.close()
         try:
+            self._see_that_it_is_no_pause()
             return self._open()
         except TransientMailError as error:
             raise SenderRefusedError(str(error), error.code, error.enhanced) from error
@@ -104,16 +108,25 @@ class Smtp:
         """Learn from what the server said last; `took` where it took a message."""
         if took:
             self._pause = 0.0
-        elif line.closing and line.taken >= SHARE:
-            self._most = min(self._most, line.taken)
+        elif line.closing and line.had_its_share(line.closing):
+            with self._lock:
+                self._most = min(self._share(), line.taken)
+                self._most_until = self._monotonic() + _SHARE_SECONDS
         elif line.closing:
             self._slow_down()
-        line.closing = False
+        line.closing = None
 
-    def _take(self) -> Line:
+    def _share(self) -> int:
+        """How many messages go over one connection, as far as is known now."""
+        return self._most if self._monotonic() < self._most_until else _MOST_MESSAGES
+
+    def _see_that_it_is_no_pause(self) -> None:
         wait = self._paused_until - self._monotonic()
         if wait > 0:
             raise TransientMailError(f"{self.server}: it said 421 and is left alone for {wait:.1f} s more", CLOSING)
+
+    def _take(self) -> Line:
+        self._see_that_it_is_no_pause()
         while True:
             with self._lock:
                 if not self._idle:
@@ -143,7 +156,7 @@ class Smtp:
 
     def _give_back(self, line: Line) -> None:
         with self._lock:
-            kept = line.usable and not self._closed and len(self._idle) < MAX_IDLE and line.taken < self._most
+            kept = line.usable and not self._closed and len(self._idle) < MAX_IDLE and line.taken < self._share()
             if kept:
                 self._idle.append((self._monotonic(), line))
                 self._reap_later()

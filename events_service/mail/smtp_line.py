@@ -68,13 +68,14 @@ class Timeouts:
 class Line:
     """A connection that is greeted, secured and logged in. `usable` while the next message can go over it.
 
-    `taken` counts the messages that the server took; `closing` is set once it answered 421.
+    `taken` counts the messages that the server took; `closing` is the 421 that it answered.
     """
 
     def __init__(self, talk: Talk, offered: Mapping[str, str], timeouts: Timeouts) -> None:
         self._talk, self._offered, self.timeouts = talk, offered, timeouts
         self._pipelining = "pipelining" in offered
-        self.usable, self.closing, self.taken = True, False, 0
+        self.usable, self.taken = True, 0
+        self.closing: Reply | None = None
 
     def send(self, message: Outgoing, fence: Fence) -> bool:
         """Send one message. See `wire.Connection.send`."""
@@ -155,8 +156,8 @@ class Line:
             if answer.kind == _EXPECTED[phase]:
                 continue
             if answer.kind in (4, 5):
-                self.closing = any(other.code == CLOSING for other in answers.values())
-                if lost is None and not self.closing:
+                self.closing = next((other for other in answers.values() if other.code == CLOSING), None)
+                if lost is None and self.closing is None:
                     self._begin_anew(answers)
                 if not self.usable:
                     self.drop()
@@ -197,7 +198,7 @@ class Line:
             answer = self._unasked()
             self.drop()
             if answer is not None and answer.kind in (4, 5):
-                self.closing = answer.code == CLOSING
+                self.closing = answer if answer.code == CLOSING else None
                 raise self._refusal("DATA", answer) from error
             raise TransientMailError(f"lost the connection while sending the message: {why(error)}") from error
         try:
@@ -208,8 +209,8 @@ class Line:
         if answer.kind not in (2, 4, 5):
             self.drop()
             raise UnknownMailError(f"the server's word cannot be understood: {answer.said}")
-        self.closing = answer.code == CLOSING
-        self.usable = not self.closing and not self._talk.more
+        self.closing = answer if answer.code == CLOSING else None
+        self.usable = self.closing is None and not self._talk.more
         if answer.kind != 2:
             if not self.usable:
                 self.drop()
@@ -222,12 +223,19 @@ class Line:
         """
         code, enhanced, said = answer.code, answer.enhanced, f"{phase}: {answer.said}"
         about_us = phase == "MAIL" and not _about_the_message(answer)
-        if code in _LOGIN_WANTED or (about_us and not (code == CLOSING and self.taken >= SHARE)):
+        if code in _LOGIN_WANTED or (about_us and not self.had_its_share(answer)):
             return SenderRefusedError(said, code, enhanced)
         if answer.kind == 4:
             return TransientMailError(said, code, enhanced)
         dead = phase == "RCPT" and dead_address(enhanced, answer.said)
         return PermanentMailError(said, code, enhanced, dead_address=dead)
+
+    def had_its_share(self, answer: Reply) -> bool:
+        """Whether an answer says that this connection is over and another will do, rather than that we send too much.
+
+        The latter has an enhanced code of its own, 4.7.x (RFC 3463 3.8).
+        """
+        return answer.code == CLOSING and self.taken >= SHARE and not answer.enhanced.startswith("4.7.")
 
     def _unasked(self) -> Reply | None:
         """A reply that came though nothing, or something else, was asked."""

@@ -110,7 +110,7 @@ def test_busy_twice_then_taken_comes_with_growing_gaps(house: House, server: Scr
     assert gaps[1] > gaps[0] * 1.5
 
 
-@pytest.mark.parametrize("phase", ["hello", "EHLO", "MAIL"])
+@pytest.mark.parametrize("phase", ["hello", "EHLO", "MAIL", "RCPT", "DATA", "."])
 def test_a_busy_server_is_left_alone_and_no_attempt_is_counted(house: House, server: Scripted, phase: str) -> None:
     server.script = {phase: "421 4.3.2 too busy"}
     for hours in range(3):
@@ -123,6 +123,14 @@ def test_a_busy_server_is_left_alone_and_no_attempt_is_counted(house: House, ser
     house.work(INVITED + 3 * HOUR)
     assert found(house) == ["sent"] * 3
     assert server.taken == Counter(EMAILS)
+
+
+def test_one_that_the_server_closes_at_each_time_keeps_no_other(house: House, server: Scripted) -> None:
+    server.script = {"RCPT": for_(EMAILS[0], "421 4.3.2 closing", "250 fine")}
+    for hours in range(3):
+        house.work(INVITED + hours * HOUR)
+    assert found(house) == ["pending", "sent", "sent"]
+    assert attempts(house) == [0, 1, 1]
 
 
 def test_no_such_user_fails_and_is_never_tried_again(house: House, server: Scripted) -> None:

@@ -179,6 +179,7 @@ def test_one_that_is_lost_with_a_refusal_costs_no_later_message_anything(offers:
         with kept(server.port).connect() as connection:
             with pytest.raises(PermanentMailError):
                 connection.send(to("ada"), lambda: True)
+            until(lambda: not server.open, "the end of the connection")
             assert connection.send(to("bob"), lambda: not fences.append("bob"))
         assert (server.taken, server.connections, fences) == ({"bob@example.org": 1}, 2, ["bob"])
 
@@ -194,6 +195,53 @@ def test_a_connection_s_share_is_learned_and_nobody_waits_for_it() -> None:
         assert found == ["sent"] * 12 + ["TransientMailError 421"] + ["sent"] * 37
         assert server.taken.total() == 49
         assert server.connections == 5
+
+
+def test_what_was_a_restart_and_no_share_is_forgotten() -> None:
+    clock = Moments()
+    with scripted() as server:
+        smtp = kept(server.port, monotonic=clock)
+        server.script = {"MAIL": lambda heard: f"{CLOSING}{DROP}" if heard.messages >= 10 else "250 fine"}
+        assert outcomes(smtp, *[f"n{number}" for number in range(31)]).count("sent") == 30
+        server.script = {}
+        began = server.connections
+        send(smtp, *[f"n{number}" for number in range(20)])
+        assert server.connections == began + 2
+        clock.now += 600
+        send(smtp, *[f"n{number}" for number in range(100)])
+        assert server.connections == began + 3
+
+
+@pytest.mark.parametrize("phase", ["MAIL", "RCPT", "DATA", "dot"])
+def test_a_rate_limit_pauses_however_many_were_taken_before(phase: str) -> None:
+    with scripted() as server:
+        smtp = kept(server.port, monotonic=Moments())
+        send(smtp, *[f"n{number}" for number in range(15)])
+        server.script = {"." if phase == "dot" else phase: "421 4.7.0 too many messages"}
+        assert outcomes(smtp, "ada")[0].endswith("Error 421")
+        with pytest.raises(TransientMailError, match=r" for 1\.0 s more$"):
+            send(smtp, "bob")
+        assert server.connections == 1
+
+
+def test_who_needs_another_connection_during_a_pause_has_none() -> None:
+    clock = Moments()
+    with scripted() as server:
+        smtp = kept(server.port, monotonic=clock)
+        with smtp.connect() as first, smtp.connect() as second:
+            assert first.send(to("ada"), lambda: True)
+            assert second.send(to("bob"), lambda: True)
+            server.script = {"RCPT": CLOSING}
+            with pytest.raises(TransientMailError):
+                first.send(to("cem"), lambda: True)
+            server.script = {}
+            # One that is open goes on.
+            assert second.send(to("dan"), lambda: True)
+            with pytest.raises(SenderRefusedError, match=r" for 1\.0 s more$"):
+                first.send(to("cem"), lambda: True)
+            clock.now += 1
+            assert first.send(to("cem"), lambda: True)
+        assert server.connections == 3
 
 
 @pytest.mark.parametrize("phase", ["hello", "EHLO", "MAIL", "RCPT", "DATA", "dot"])
