@@ -155,6 +155,9 @@ def supervise(processes: int, child: Callable[[], None], stop_seconds: float = 6
     pause = 0.0
     while began:
         pid, status = os.wait()
+        if pid not in began:
+            # As process 1 of a container it is handed every orphan there.
+            continue
         lived = time.monotonic() - began.pop(pid)
         if not stopping.is_set():
             pause = _RESTART_SECONDS if os.WIFSIGNALED(status) else next_pause(pause, lived)

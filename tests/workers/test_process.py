@@ -11,7 +11,7 @@ import pytest
 
 from events_service.db.session import Database
 from tests.crowds import counts, crowd
-from tests.processes import alive, live, run, until
+from tests.processes import PATIENCE, alive, live, run, until
 from workers.process import next_pause
 
 PEOPLE = 1000
@@ -124,6 +124,40 @@ def test_a_child_that_is_killed_again_and_again_is_always_back_at_once(repositor
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=20) == 0
     assert [line.split("after_seconds=")[1].split()[0] for line in lines] == ["0.5"] * 3
+
+
+ORPHANED = """
+import os
+from workers.process import supervise
+
+if not os.fork():
+    os._exit(3)
+
+def child():
+    print("began", flush=True)
+    os.read(0, 1)
+
+supervise(1, child)
+"""
+
+
+def test_a_child_of_somebody_else_is_no_matter_of_it(repository: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", ORPHANED],
+        cwd=repository,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "began\n"
+        # Once that other one is reaped, its own is the only child left.
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        until(lambda: len(children.read_text().split()) == 1, "the end of the other", alive=process)
+        process.send_signal(signal.SIGTERM)
+        assert process.communicate(timeout=PATIENCE)[0] == ""
+        assert process.returncode == 0
 
 
 def test_the_pause_doubles_up_to_half_a_minute_and_is_forgotten_after_a_life() -> None:
