@@ -123,6 +123,21 @@ def test_a_refusal_is_one_messages_own(house: House, error: MailError, state: st
     assert row.attempts == 1
 
 
+def test_the_last_attempt_of_a_message_counts_as_failed(house: House) -> None:
+    ids = invitations(house)
+    with house.database.write() as session:
+        last = house.settings.max_attempts - 1
+        session.execute(sa.update(ROWS).where(ROWS.c.id == ids[0]).values(attempts=last))
+
+    def busy(message: Outgoing) -> None:
+        raise TransientMailError("451 busy", 451)
+
+    house.wire.before = busy
+    tally = house.postroom.deliver(ids)
+    assert (tally.failed, tally.retried) == (1, 2)
+    assert found(house) == ["failed", "pending", "pending"]
+
+
 def test_a_connection_lost_in_data_leaves_one_unknown_and_a_new_one_takes_the_rest(house: House) -> None:
     house.wire.after = once(UnknownMailError("lost"), 2)
     tally = house.postroom.deliver(invitations(house))
