@@ -60,6 +60,13 @@ def test_what_a_broker_did_not_take_is_rung_again_at_once(session: Session) -> N
     assert (seen(session, sending).rung_at, seen(session, other).rung_at) == (NOW, NOW)
 
 
+def test_a_clock_that_was_set_back_keeps_no_lost_ring_silent(session: Session) -> None:
+    """A note from another scheduler's clock, a little ahead, stands; one from far ahead says nothing."""
+    ids = post(session, row(1, rung_at=NOW + 24 * HOUR), row(2, rung_at=NOW + HOUR / 60))
+    assert doorbell.ring_due(session, NOW, limit=9, again_after=HOUR) == ids[:1]
+    assert doorbell.ring_due(session, NOW, limit=9, again_after=HOUR) == []
+
+
 def test_next_due_is_the_first_of_what_waits(session: Session) -> None:
     assert doorbell.next_due(session) is None
     post(session, row(1, next_at=NOW + HOUR), row(2, next_at=NOW + 2 * HOUR), row(3, state="sent"))
