@@ -15,7 +15,7 @@ from events_service.domain.delivery import (
     HELD_LATE,
     UNSENT,
 )
-from events_service.outbox import ROWS
+from events_service.outbox import ROWS, unlocked
 from events_service.verdict import Gates, unwanted
 
 _EVENTS, _CAMPAIGNS, _STEPS, _ATTENDEES = (
@@ -54,7 +54,7 @@ def release(session: Session, gates: Gates, now: datetime) -> int:
         session.connection()
         .execute(
             sa.update(ROWS)
-            .where(ROWS.c.state == "held", free)
+            .where(unlocked(session, sa.and_(ROWS.c.state == "held", free)))
             .values(state="pending", hold_reason=None, rung_at=None, changed_at=now)
         )
         .rowcount
@@ -119,7 +119,7 @@ def _hold(session: Session, where: sa.ColumnElement[bool], reason: str, now: dat
         session.connection()
         .execute(
             sa.update(ROWS)
-            .where(ROWS.c.state == "pending", where)
+            .where(unlocked(session, sa.and_(ROWS.c.state == "pending", where)))
             .values(state="held", hold_reason=reason, changed_at=now)
         )
         .rowcount

@@ -41,17 +41,19 @@ def post(session: Session, rows: Sequence[Mapping[str, Any]]) -> int:
 
 def sweep(session: Session, now: datetime) -> int:
     """Find rows whose worker is gone: their lease ran out by the database's clock. Returns how many."""
-    gone = (
-        ROWS.c.state == "sending",
-        ROWS.c.lease_until < database_now(session.get_bind().dialect.name),
-    )
-    untried = sa.update(ROWS).where(*gone, ROWS.c.in_data_at.is_(None))
+    dialect = session.get_bind().dialect.name
+    gone = sa.and_(ROWS.c.state == "sending", ROWS.c.lease_until < database_now(dialect))
+    # Nothing was tried, so the attempt is not counted.
+    untried = sa.update(ROWS).where(unlocked(session, sa.and_(gone, ROWS.c.in_data_at.is_(None))))
     back = _write(
         session,
-        untried.values(state="pending", lease_token=None, lease_until=None, rung_at=None, changed_at=now),
-    )
+        untried.values(
+            state="pending", lease_token=None, lease_until=None, rung_at=None, changed_at=now,
+            attempts=ROWS.c.attempts - 1,
+        ),
+    )  # fmt: skip
     why = "its worker was gone before the server's word was recorded"
-    in_data = (*gone, ROWS.c.in_data_at.is_not(None))
+    in_data = (unlocked(session, sa.and_(gone, ROWS.c.in_data_at.is_not(None))),)
     return back + sum(_write(session, after_data(policy, in_data, why, now)) for policy in ("hold", "resend"))
 
 
@@ -59,13 +61,29 @@ def expire(session: Session, now: datetime) -> int:
     """Close unsent rows whose time has passed; how many expired. Those that waited for a yes were for nobody."""
     over = sa.and_(ROWS.c.state.in_(UNSENT), ROWS.c.expires_at <= now)
     waited = sa.and_(ROWS.c.state == "held", ROWS.c.hold_reason == HELD_FOR_REPLY)
-    _close(session, sa.and_(over, waited), "cancelled", "not in the step's audience", now)
-    return _close(session, over, "expired", "its time had passed", now)
+    closed = (
+        sa.update(ROWS)
+        .where(unlocked(session, over))
+        .values(
+            state=sa.case((waited, "cancelled"), else_="expired"),
+            last_error=sa.case((waited, "not in the step's audience"), else_="its time had passed"),
+            hold_reason=None,
+            changed_at=now,
+        )
+        .returning(ROWS.c.state)
+    )
+    return list(session.connection().execute(closed).scalars()).count("expired")
 
 
-def _close(session: Session, where: sa.ColumnElement[bool], state: str, why: str, now: datetime) -> int:
-    values = {"state": state, "hold_reason": None, "last_error": why, "changed_at": now}
-    return _write(session, sa.update(ROWS).where(where).values(values))
+def unlocked(session: Session, where: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
+    """Those rows alone that no other transaction has: for a tick, to which the next one is as good.
+
+    A worker that is frozen between a write and its commit must not keep everybody's tick waiting on PostgreSQL. SQLite
+    has one writer.
+    """
+    if session.get_bind().dialect.name == "sqlite":
+        return where
+    return ROWS.c.id.in_(sa.select(ROWS.c.id).where(where).with_for_update(skip_locked=True).correlate(None))
 
 
 def bounced(session: Session, id: int, reason: str, now: datetime) -> bool:

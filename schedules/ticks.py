@@ -11,7 +11,7 @@ from sqlmodel import Session
 
 from events_service import campaigns, chores, doorbell, events, feeds, mailbox, outbox, review_gates
 from events_service.config import Settings
-from events_service.db.session import Database
+from events_service.db.session import Database, wait_no_longer
 from events_service.errors import BrokerError
 from schedules.beside import Beside
 from workers.actors import Bells, Ring
@@ -25,6 +25,8 @@ MOST_WAITING = 500
 day, stays this short (and as much again for each further scheduler), however many deliveries are due."""
 _JUST_NOW = timedelta(microseconds=1)
 """What this very tick has rung for is not named by its next batch."""
+_LOCK_SECONDS = 10
+"""For how long a tick waits for a row that somebody else has before it fails, and is tried again."""
 _BATCH = 5000
 """How many deliveries are noted as rung for in one transaction: others can write between them."""
 
@@ -64,6 +66,7 @@ def tick(
     """
     ids: list[int] = []
     with database.write(dry_run=dry_run) as session:
+        wait_no_longer(session, _LOCK_SECONDS)
         finished = events.finish_past(session, now)
         written = chores.retell(session, now)
         swept, released, expired = _sweep(session, now)
@@ -93,6 +96,7 @@ def live_tick(
     except BrokerError as error:
         away = error
     with database.write() as session:
+        wait_no_longer(session, _LOCK_SECONDS)
         finished = events.finish_past(session, now)
         swept, released, expired = _sweep(session, now)
         look = lengths is not None and mailbox.ring_due(session, settings, now)

@@ -13,7 +13,7 @@ from sqlmodel import Session
 from events_service import leases, outbox
 from events_service.db.session import Database, database_now
 from events_service.db.tables import Delivery
-from events_service.domain.delivery import delivery_key
+from events_service.domain.delivery import HELD_FOR_REPLY, delivery_key
 from events_service.leases import Claimed
 from events_service.outbox import ROWS
 from events_service.verdict import Verdict
@@ -123,7 +123,7 @@ def test_a_lease_that_ran_out_before_data_is_pending_again(session: Session) -> 
     assert not fence(session, id)
     assert outbox.sweep(session, NOW) == 1
     back = seen(session, id)
-    assert (back.state, back.lease_token, back.rung_at, back.attempts) == ("pending", None, None, 1)
+    assert (back.state, back.lease_token, back.rung_at, back.attempts) == ("pending", None, None, 0)
     assert not leases.settle_sent(session, id, "a", NOW)
     assert claim(session, id, token="b") == [id]
 
@@ -239,6 +239,25 @@ def test_what_is_past_its_time_expires_held_or_not(session: Session) -> None:
     found = [seen(session, id) for id in ids]
     assert [one.state for one in found] == ["expired", "expired", "sending", "failed", "unknown", "sent", "pending"]
     assert [one.hold_reason for one in found[:2]] == [None, None]
+
+
+def test_workers_that_are_lost_before_data_use_up_no_attempt(session: Session) -> None:
+    [id] = post(session, row(attempts=3))
+    for token in "abc":
+        assert claim(session, id, token=token) == [id]
+        run_out(session)
+        assert outbox.sweep(session, NOW) == 1
+    assert seen(session, id).attempts == 3
+
+
+def test_of_what_is_too_late_what_waited_for_a_yes_was_for_nobody(session: Session) -> None:
+    late = {"expires_at": NOW, "state": "held"}
+    ids = post(session, row(1, hold_reason=HELD_FOR_REPLY, **late), row(2, hold_reason="organiser", **late))
+    assert outbox.expire(session, NOW) == 1
+    assert [(seen(session, id).state, seen(session, id).last_error, seen(session, id).hold_reason) for id in ids] == [
+        ("cancelled", "not in the step's audience", None),
+        ("expired", "its time had passed", None),
+    ]
 
 
 def test_a_bounce_settles_what_was_sent_or_doubtful(session: Session) -> None:

@@ -26,6 +26,7 @@ from events_service.db.types import UTCDateTime
 from events_service.errors import DatabaseError, SettingsError
 
 SQLITE_BUSY_SECONDS = 15.0
+POSTGRES_IDLE_SECONDS = 300
 _WAL_PAUSE = 0.02
 
 
@@ -120,11 +121,46 @@ def database_in(dialect: str, seconds: float) -> sa.ColumnElement[datetime]:
     return sa.type_coerce(sa.func.clock_timestamp() + sa.func.make_interval(0, 0, 0, 0, 0, 0, seconds), UTCDateTime)
 
 
+def wait_no_longer(session: Session, seconds: float) -> None:
+    """In this transaction wait so long for what another has locked, then DatabaseError. SQLite always does.
+
+    For work that comes round again: one that waits for ever would keep all the rest from being done.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        session.connection().exec_driver_sql(f"SET LOCAL lock_timeout = {int(seconds * 1000)}")
+
+
 def _postgres_engine(url: sa.URL) -> sa.Engine:
     try:
-        return sa.create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=20, hide_parameters=True)
+        return sa.create_engine(
+            url,
+            pool_pre_ping=True,
+            pool_size=10,
+            max_overflow=20,
+            hide_parameters=True,
+            connect_args=_postgres_limits(url),
+        )
     except ImportError as error:
         raise SettingsError("EVENTS_DATABASE_URL: PostgreSQL needs the packages that `make prod` installs") from error
+
+
+def _postgres_limits(url: sa.URL) -> dict[str, str]:
+    """How long to believe in a server, or a server in us, that has gone silent; what the address says of it stands.
+
+    A transaction whose process is frozen is ended after a time that no commit of ours needs, so that what it has
+    locked comes free.
+    """
+    idle = f"-c idle_in_transaction_session_timeout={POSTGRES_IDLE_SECONDS}s"
+    said = {name: str(value) for name, value in url.query.items()}
+    options = f"{idle} {said['options']}" if "options" in said else idle
+    silence = {
+        "connect_timeout": "10",
+        "keepalives_idle": "30",
+        "keepalives_interval": "10",
+        "keepalives_count": "3",
+        "tcp_user_timeout": "60000",
+    }
+    return silence | {name: value for name, value in said.items() if name in silence} | {"options": options}
 
 
 def _use_wal(cursor: sqlite3.Cursor, busy_seconds: float) -> None:

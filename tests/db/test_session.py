@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 from sqlmodel import col, select
 
-from events_service.db.session import Database, database_in, database_now
+from events_service.db.session import Database, database_in, database_now, wait_no_longer
 from events_service.db.tables import Suppression
 from events_service.errors import DatabaseError, SettingsError
 
@@ -81,6 +81,31 @@ def test_sqlite_is_set_up_for_many_processes(sqlite_database: Database) -> None:
             for name in ("journal_mode", "foreign_keys", "busy_timeout", "synchronous")
         }
     assert pragmas == {"journal_mode": "wal", "foreign_keys": 1, "busy_timeout": 15000, "synchronous": 2}
+
+
+def test_postgresql_is_not_waited_for_and_does_not_wait_for_us_for_ever(postgres_url: str) -> None:
+    asks = {"": ["10", "30", "60000", "5min", "4MB"]}
+    asks |= {"?connect_timeout=7&options=-c%20work_mem%3D5MB": ["7", "30", "60000", "5min", "5MB"]}
+    for more, expected in asks.items():
+        database = Database(postgres_url + more)
+        with database.engine.connect() as connection:
+            said = connection.connection.dbapi_connection.info.get_parameters()
+            found = [said[name] for name in ("connect_timeout", "keepalives_idle", "tcp_user_timeout")]
+            for name in ("idle_in_transaction_session_timeout", "work_mem"):
+                found.append(connection.exec_driver_sql(f"SHOW {name}").scalar())
+        database.dispose()
+        assert found == expected
+
+
+def test_work_that_comes_round_again_waits_for_no_lock_for_ever(postgres_database: Database) -> None:
+    with postgres_database.write() as session:
+        session.add(row())
+    change = sa.update(Suppression).values(reason="complaint")
+    with postgres_database.write() as other:
+        other.execute(change)
+        with pytest.raises(DatabaseError, match="is locked"), postgres_database.write() as session:
+            wait_no_longer(session, 0.05)
+            session.execute(change)
 
 
 def test_a_second_writer_is_told_that_it_is_locked(tmp_path: Path) -> None:
