@@ -218,7 +218,11 @@ class Chunk:
         elif isinstance(error, PermanentMailError):
             tally.failed += leases.settle_failed(on, row.id, token, error.code, said, now)
         elif word.tried:
-            tally.retried += leases.settle_transient(on, row, token, error.code, said, now, base, most)
+            settled = leases.settle_transient(on, row, token, error.code, said, now, base, most)
+            if row.attempts >= most:
+                tally.failed += settled
+            else:
+                tally.retried += settled
         else:
             tally.retried += leases.settle_untried(on, row, token, error.code, said, now, base, word.turns)
 
