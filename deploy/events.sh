@@ -20,7 +20,7 @@ set -a
 EVENTS_DATA_DIR=$data
 if [ -f "$config/events.env" ]; then . "$config/events.env"; fi
 set +a
-for name in SECRET_KEY DATABASE_URL BROKER_URL SMTP_URL; do
+for name in SECRET_KEY DATABASE_URL BROKER_URL SMTP_URL IMAP_URL API_TOKEN; do
     file=$config/$(echo "$name" | tr A-Z_ a-z-)
     if [ -s "$file" ]; then export "EVENTS_$name=$(cat "$file")"; fi
 done

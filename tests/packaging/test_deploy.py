@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from events_service.config import Settings, unknown_settings
+from events_service.config import Settings, load_settings, unknown_settings
 from events_service.main import main
 
 SERVICES = ("events-lmtp", "events-scheduler", "events-up", "events-web", "events-worker")
@@ -71,6 +71,59 @@ def test_docker_compose_takes_the_compose_file(deploy: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     listed = subprocess.run([*command, "--services"], capture_output=True, text=True, check=True)
     assert sorted(listed.stdout.split()) == ["broker", "database", "migrate", "scheduler", "web", "worker"]
+
+
+SETTLED = {"data_dir", "stop_seconds", "metrics_addr", "lmtp_addr", "forwarded_allow_ips"}
+"""What the image or a service of compose.yaml settles by itself."""
+SECRET = {"secret_key", "database_url", "broker_url", "smtp_url", "imap_url", "api_token"}
+
+
+def test_every_setting_can_be_given_to_the_containers(deploy: Path, tmp_path: Path) -> None:
+    compose = installed("docker-compose", "docker-compose")
+    given = {f"EVENTS_{name.upper()}": f"x{name}x" for name in Settings.model_fields}
+    (tmp_path / "env").write_text("".join(f"{name}={value}\n" for name, value in given.items()))
+    command = [compose, "--file", deploy / "compose.yaml", "--env-file", tmp_path / "env", "config"]
+    done = subprocess.run(command, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=True)
+    services = 4
+    for name in Settings.model_fields.keys() - SETTLED - SECRET:
+        found = re.findall(rf"^ +EVENTS_{name.upper()}: x{name}x$", done.stdout, re.MULTILINE)
+        assert len(found) == services, name
+    for name in SECRET:
+        file = f"/run/secrets/{name.replace('_', '-')}"
+        found = re.findall(rf"^ +EVENTS_{name.upper()}_FILE: {file}$", done.stdout, re.MULTILINE)
+        assert len(found) == services, name
+
+
+def test_what_the_containers_are_not_given_has_its_default(deploy: Path, tmp_path: Path) -> None:
+    compose = installed("docker-compose", "docker-compose")
+    (tmp_path / "env").touch()
+    command = [compose, "--file", deploy / "compose.yaml", "--env-file", tmp_path / "env", "config"]
+    done = subprocess.run(command, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=True)
+    worker = done.stdout.split("\n  worker:\n")[1]
+    found = dict(re.findall(r"^ +(EVENTS_[A-Z_]+): (.*)$", worker, re.MULTILINE))
+    plain = {name: value.strip("'") for name, value in found.items() if not name.endswith("_FILE")}
+    assert load_settings(plain, Path(os.devnull)) == Settings(
+        mail_from="Events desk <events@example.org>", log_format="json"
+    )
+
+
+def test_every_secret_is_given_to_the_units_and_to_the_command(deploy: Path) -> None:
+    shared = (deploy / "systemd/events-.service.d/10-events.conf").read_text()
+    [names] = re.findall(r"^for name in (.*); do$", (deploy / "events.sh").read_text(), re.MULTILINE)
+    assert set(names.lower().split()) == SECRET
+    touched = (deploy.parent / "docs/operations.md").read_text()
+    for name in SECRET:
+        file = name.replace("_", "-")
+        assert f"LoadCredential={file}:/etc/events/{file}\n" in shared
+        assert re.search(rf"EVENTS_{name.upper()}_FILE=%d/{file}\s", shared), name
+        # A unit whose file is missing does not start.
+        assert re.search(rf"(^touch|>) .*\b{file}\b", touched, re.MULTILINE), name
+
+
+def test_what_the_metrics_of_the_process_are_reckoned_from_is_not_hidden(deploy: Path) -> None:
+    """prometheus_client reads /proc/stat, and without it gives none of them."""
+    shared = (deploy / "systemd/events-.service.d/10-events.conf").read_text()
+    assert not re.search(r"^ProcSubset=pid$", shared, re.MULTILINE)
 
 
 def test_every_command_that_is_started_is_one(deploy: Path, capsys: pytest.CaptureFixture[str]) -> None:
