@@ -250,6 +250,16 @@ def test_workers_that_are_lost_before_data_use_up_no_attempt(session: Session) -
     assert seen(session, id).attempts == 3
 
 
+def test_what_is_too_late_is_found_without_reading_all_that_waits(sqlite_database: Database) -> None:
+    said: list[tuple[str, Any]] = []
+    sa.event.listen(sqlite_database.engine, "before_cursor_execute", lambda *words: said.append((words[2], words[3])))
+    with sqlite_database.write() as session:
+        outbox.expire(session, NOW)
+        [(statement, values)] = [one for one in said if one[0].startswith("UPDATE delivery")]
+        plan = session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values).all()
+    assert len(plan) == 1 and plan[0][-1].endswith("INDEX ix_delivery_state_expires_at (state=? AND expires_at<?)")
+
+
 def test_of_what_is_too_late_what_waited_for_a_yes_was_for_nobody(session: Session) -> None:
     late = {"expires_at": NOW, "state": "held"}
     ids = post(session, row(1, hold_reason=HELD_FOR_REPLY, **late), row(2, hold_reason="organiser", **late))

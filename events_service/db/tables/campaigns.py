@@ -94,6 +94,8 @@ class Delivery(SQLModel, table=True):
         sa.Index("ix_delivery_due", "state", "priority", "next_at", "id"),
         sa.Index("ix_delivery_event_id_state", "event_id", "state"),
         sa.Index("ix_delivery_step_id_state", "step_id", "state"),
+        # What is too late, which every tick asks: without it all that waits would be read.
+        sa.Index("ix_delivery_state_expires_at", "state", "expires_at"),
         # What was sent lately, for a monitor; rows that are not sent cost it nothing.
         sa.Index(
             "ix_delivery_sent_at",

@@ -450,6 +450,7 @@ def upgrade() -> None:
         postgresql_where=sa.text("sent_at IS NOT NULL"),
         sqlite_where=sa.text("sent_at IS NOT NULL"),
     )
+    op.create_index("ix_delivery_state_expires_at", "delivery", ["state", "expires_at"], unique=False)
     op.create_index("ix_delivery_step_id_state", "delivery", ["step_id", "state"], unique=False)
     op.create_table(
         "survey_response",
@@ -545,6 +546,7 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_survey_response_event_id"), table_name="survey_response")
     op.drop_table("survey_response")
     op.drop_index("ix_delivery_step_id_state", table_name="delivery")
+    op.drop_index("ix_delivery_state_expires_at", table_name="delivery")
     op.drop_index(
         "ix_delivery_sent_at",
         table_name="delivery",
