@@ -25,6 +25,8 @@ BUCKETS = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 21600.0, 86400.0)
 OTHER = "other"
 _PRIORITIES = (0, 1)
 _MOST_DOMAINS = 20
+_FEWEST_PEOPLE = 10
+"""A domain of fewer could be somebody's own, and its name would be theirs."""
 _LATE_WORD = timedelta(minutes=15)
 """A server's word is committed with the next message's: this much later at the most is counted on."""
 
@@ -83,7 +85,7 @@ class Sent:
 
     Each look reads the last quarter of an hour anew, as a word is committed a little after it was given; what is older
     is closed and added up. So nothing is counted by the workers, and a worker's death loses nothing. `domains` are the
-    twenty that most people are at, chosen while nothing is open; all others are one.
+    twenty that most people are at, ten at least, chosen while nothing is open; all others are one.
     """
 
     domains: frozenset[str] = frozenset()
@@ -175,13 +177,13 @@ def _sent_since(session: Session, since: datetime) -> list[Any]:
 
 
 def _largest_domains(session: Session) -> list[str]:
-    """The domains of most people, those of fewer than one in a hundred left out."""
+    """The domains of most people; left out are those of fewer than ten people, or than one in a hundred."""
     email = _PEOPLE.c.email
     if session.get_bind().dialect.name == "sqlite":
         domain: Any = sa.func.substr(email, sa.func.instr(email, "@") + 1)
     else:
         domain = sa.func.split_part(email, "@", 2)
     people = session.connection().execute(sa.select(sa.func.count()).select_from(_PEOPLE)).scalar_one()
-    query = sa.select(domain).group_by(domain).having(sa.func.count() * 100 >= people)
+    query = sa.select(domain).group_by(domain).having(sa.func.count() >= max(_FEWEST_PEOPLE, people / 100))
     found = session.connection().execute(query.order_by(sa.func.count().desc(), domain).limit(_MOST_DOMAINS))
     return list(found.scalars())

@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
+from sqlmodel import Session
 
 from events_service import events, figures, heartbeat, people
 from events_service.clock import system_clock
@@ -18,6 +19,7 @@ from events_service.db.session import Database
 from events_service.errors import SettingsError
 from events_service.metrics import Metrics, serving
 from events_service.outbox import ROWS
+from tests.attendance import make_person
 from tests.ledger import INVITED, House, started
 
 DOMAINS = ("example.org", "example.net", "example.com")
@@ -52,11 +54,19 @@ def parsed(text: str) -> dict[str, float]:
     return found
 
 
+def neighbours(session: Session, domain: str, number: int) -> None:
+    """So many more people at a domain, invited to nothing."""
+    for place in range(number):
+        make_person(session, f"neighbour{place}@{domain}")
+
+
 @pytest.fixture
 def house(database: Database, settings: Settings) -> House:
     """Six invitations that are due at INVITED, on three domains."""
     with database.write() as session:
         started(session, *EMAILS)
+        for domain in DOMAINS:
+            neighbours(session, domain, 8)
     return House(database, settings, INVITED)
 
 
@@ -128,16 +138,31 @@ def test_a_new_process_begins_with_the_last_quarter_of_an_hour(house: House) -> 
 
 
 def test_few_domains_have_a_name(database: Database, settings: Settings) -> None:
-    """Thirty domains with a person each and one with ten: the largest and nineteen others are named."""
+    """Thirty domains with ten people each and one with fifteen: the largest and nineteen others are named."""
     with database.write() as session:
         many = [f"p{number}@big.example" for number in range(10)]
         started(session, *many, *(f"ada@d{number:02}.example" for number in range(30)))
+        neighbours(session, "big.example", 5)
+        for number in range(30):
+            neighbours(session, f"d{number:02}.example", 9)
     house = House(database, settings, INVITED)
     house.work()
     found = {name: value for name, value in Monitor(house).look().items() if name.startswith("events_sent_total")}
     assert len(found) == 21
     assert found["events_sent_total{domain=big.example}"] == 10
     assert found["events_sent_total{domain=other}"] == 11
+
+
+def test_a_domain_of_a_few_people_has_no_name(database: Database, settings: Settings) -> None:
+    """It may be one family's. Where there are few people at all, each domain has one in a hundred of them."""
+    with database.write() as session:
+        started(session, "ada@lovelace.example", "bob@ten.example")
+        neighbours(session, "lovelace.example", 8)
+        neighbours(session, "ten.example", 9)
+    house = House(database, settings, INVITED)
+    house.work()
+    found = {name: value for name, value in Monitor(house).look().items() if name.startswith("events_sent_total")}
+    assert found == {"events_sent_total{domain=ten.example}": 1, "events_sent_total{domain=other}": 1}
 
 
 def test_buckets_are_the_same_in_sql_and_in_python(house: House) -> None:
