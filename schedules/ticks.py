@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TypeVar
 
 from sqlmodel import Session
@@ -17,6 +18,7 @@ from schedules.beside import Beside
 from workers.actors import Bells, Ring
 
 T = TypeVar("T")
+_Do = Callable[[Callable[[], object]], object]
 
 MOST_AT_ONCE = 20_000
 """How many deliveries one tick in this process rings for; the next tick rings for the rest."""
@@ -87,7 +89,7 @@ def live_tick(
 
     Whatever the broker does, the ledger is swept, released and expired. BrokerError, after that, where it is away: then
     nothing is noted as rung for, and the chores are done here, as they are where no worker has taken them for a tick.
-    With `beside` a broker that hangs does not keep the next tick.
+    With `beside` a broker that hangs does not keep the next tick; it is for the broker alone, not for the database.
     """
     do = beside.do if beside else _at_once
     lengths, away = None, None
@@ -103,8 +105,7 @@ def live_tick(
     rung = 0
     try:
         if lengths is not None:
-            waiting = lengths
-            rung = do(lambda: _ring_all(database, settings, bells, waiting, look, now))
+            rung = _ring_all(database, settings, bells, lengths, look, now, do)
     except BrokerError as error:
         away = error
     written, rebuilt = chores.do(database, now) if away or lengths is None or lengths["plan"] else (0, 0)
@@ -118,19 +119,27 @@ def _at_once(act: Callable[[], T]) -> T:
 
 
 def _ring_all(
-    database: Database, settings: Settings, bells: Bells, waiting: dict[str, int], look: bool, now: datetime
+    database: Database,
+    settings: Settings,
+    bells: Bells,
+    waiting: dict[str, int],
+    look: bool,
+    now: datetime,
+    do: _Do,
 ) -> int:
     """Ring for everything that workers do. How many deliveries."""
-    rung = _ring(database, settings, bells.urgent, waiting["urgent"], doorbell.URGENT, now)
-    rung += _ring(database, settings, bells.deliver, waiting["deliver"], doorbell.CAMPAIGN, now)
+    rung = _ring(database, settings, bells.urgent, waiting["urgent"], doorbell.URGENT, now, do)
+    rung += _ring(database, settings, bells.deliver, waiting["deliver"], doorbell.CAMPAIGN, now, do)
     if look:
-        bells.intake()
+        do(bells.intake)
     if not waiting["plan"]:
-        bells.plan()
+        do(bells.plan)
     return rung
 
 
-def _ring(database: Database, settings: Settings, ring: Ring, waiting: int, priority: int, now: datetime) -> int:
+def _ring(
+    database: Database, settings: Settings, ring: Ring, waiting: int, priority: int, now: datetime, do: _Do
+) -> int:
     """Ring for due rows of a priority while the queue has room. How many.
 
     An empty queue means that what was rung for before is being sent or was lost: all that is due is rung for. What is
@@ -143,19 +152,24 @@ def _ring(database: Database, settings: Settings, ring: Ring, waiting: int, prio
         with database.write() as session:
             limit = min(room - rung, _BATCH)
             ids = doorbell.ring_due(session, now, limit=limit, again_after=again, priorities=(priority,))
-        told = 0
+        told: list[int] = []
         try:
-            for chunk in _chunks(ids, settings.chunk_size):
-                ring(chunk)
-                told += len(chunk)
+            do(partial(_tell, ring, _chunks(ids, settings.chunk_size), told))
         except BrokerError:
             with database.write() as session:
-                doorbell.forget_rings(session, ids[told:])
+                doorbell.forget_rings(session, ids[len(told) :])
             raise
-        rung += told
+        rung += len(told)
         if len(ids) < limit:
             break
     return rung
+
+
+def _tell(ring: Ring, chunks: Sequence[Sequence[int]], told: list[int]) -> None:
+    """Ring for them, a chunk at a time; `told` has those that were rung for so far, whoever looks."""
+    for chunk in chunks:
+        ring(chunk)
+        told.extend(chunk)
 
 
 def _sweep(session: Session, now: datetime) -> tuple[int, int, int]:

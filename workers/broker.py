@@ -20,6 +20,8 @@ QUEUES = ("deliver", "urgent", "intake", "plan")
 _NAMESPACE = "events"
 _DEAD_WORKER_MS = 10_000
 """Redis: a worker that was not heard of for so long is dead, and what it had fetched is fetched by others."""
+_BLOCKED_SECONDS = 10.0
+"""RabbitMQ that is out of memory or disk takes no message and says so; it is waited for so long, not for ever."""
 _DEAD_LETTERS_MS = 24 * 3600 * 1000
 _DEAD_LETTERS = 1000
 
@@ -56,7 +58,12 @@ def make_broker(url: str) -> dramatiq.Broker:
                     bounds = {"x-message-ttl": _DEAD_LETTERS_MS, "x-max-length": _DEAD_LETTERS}
                     return self.channel.queue_declare(queue=xq_name(queue_name), durable=True, arguments=bounds)
 
-            return BoundedRabbitmqBroker(url=url, confirm_delivery=True, middleware=middleware)
+            rabbitmq = BoundedRabbitmqBroker(url=url, confirm_delivery=True, middleware=middleware)
+            parameters = rabbitmq.parameters
+            for one in parameters if isinstance(parameters, list) else [parameters]:
+                if one.blocked_connection_timeout is None:
+                    one.blocked_connection_timeout = _BLOCKED_SECONDS
+            return rabbitmq
         if scheme in ("redis", "rediss"):
             from dramatiq.brokers.redis import RedisBroker
 

@@ -22,7 +22,7 @@ from schedules.beside import Beside
 from schedules.ticks import live_tick
 from tests.crowds import crowd
 from tests.ledger import INVITED, House, run_out, started
-from tests.processes import PATIENCE
+from tests.processes import PATIENCE, until
 from workers.actors import Bells, declare
 from workers.broker import QUEUES, make_broker
 
@@ -169,6 +169,53 @@ def test_a_mailbox_is_looked_into_when_there_is_one_and_once_at_a_time(house: Ho
     assert bells.waiting("intake") == 1
 
 
+def test_nothing_but_the_broker_is_asked_beside_a_tick(house: House, bells: Bells) -> None:
+    """A database that keeps a tick waiting, as during a long import, is no broker that does not answer."""
+    asked, rang = set[str](), set[str]()
+
+    def here(*_: object) -> None:
+        asked.add(threading.current_thread().name)
+
+    def ring(ids: Sequence[int]) -> None:
+        rang.add(threading.current_thread().name)
+
+    engine = house.database.engine
+    sa.event.listen(engine, "before_cursor_execute", here)
+    try:
+        told = replace(bells, deliver=ring)
+        assert live_tick(house.database, house.settings, told, INVITED, Beside(PATIENCE)).rung == 6
+    finally:
+        sa.event.remove(engine, "before_cursor_execute", here)
+    assert (asked, rang) == ({threading.current_thread().name}, {"beside"})
+
+
+def test_what_a_broker_says_too_late_is_a_line_in_the_log(capsys: pytest.CaptureFixture[str]) -> None:
+    free, said = threading.Event(), list[str]()
+
+    def fails() -> None:
+        free.wait(3 * PATIENCE)
+        raise BrokerError("the broker takes no message (ConnectionBlockedTimeout)")
+
+    def logged() -> bool:
+        said.append(capsys.readouterr().out)
+        return "the broker failed an earlier tick" in "".join(said)
+
+    beside = Beside(0.05)
+    with pytest.raises(BrokerError, match=r"has not answered for 0\.05 seconds"):
+        beside.do(fails)
+    free.set()
+    until(logged, "the line")
+    assert "ConnectionBlockedTimeout" in "".join(said)
+    until(lambda: _answers(beside), "another thing to be done")
+
+
+def _answers(beside: Beside) -> bool:
+    try:
+        return beside.do(lambda: True)
+    except BrokerError:
+        return False
+
+
 def test_a_broker_that_hangs_keeps_no_later_tick_from_the_sweep(house: House, bells: Bells) -> None:
     hung, free = threading.Event(), threading.Event()
 
@@ -187,6 +234,7 @@ def test_a_broker_that_hangs_keeps_no_later_tick_from_the_sweep(house: House, be
             )
             assert len(leases.claim(session, ids[:2], "lost", INVITED, 120)) == 2
             run_out(session)
+        assert rung(house) == 0
         with pytest.raises(BrokerError, match="still keeps an earlier tick waiting"):
             live_tick(house.database, house.settings, hanging, INVITED + SECOND, beside)
     finally:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import dramatiq
 import pytest
@@ -33,6 +34,14 @@ def test_an_address_that_names_no_broker_is_refused(url: str, why: str) -> None:
 def test_the_broker_in_this_process_is_always_there() -> None:
     broker = make_broker("stub://")
     assert check_broker(broker, "stub://") == "in this process"
+
+
+@pytest.mark.parametrize(("query", "seconds"), [("", 10), ("?blocked_connection_timeout=3", 3)])
+def test_a_broker_that_hangs_is_waited_for_some_seconds(query: str, seconds: float) -> None:
+    rabbitmq: Any = make_broker(f"amqp://guest:guest@127.0.0.1:1/%2f{query}")
+    assert rabbitmq.parameters.blocked_connection_timeout == seconds
+    redis: Any = make_broker("redis://127.0.0.1:1/0")
+    assert redis.client.connection_pool.make_connection().socket_timeout == 5
 
 
 def test_no_broker_retries_or_delays() -> None:
