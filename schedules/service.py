@@ -53,6 +53,8 @@ def up(settings: Settings, host: str, port: int, threads: int, started: Callable
     database = open_database(settings.resolved_database_url)
     broker = make_broker(settings.broker_url)
     check_broker(broker, settings.broker_url)
+    # What is still in the queue may name what had gone before a restore.
+    restored.wake(database, settings, system_clock())
     with closing(broker), closing(live_postroom(settings, database)) as postroom:
         bells = bells_for(broker, settings, database, postroom)
         bell = PatientBell(_while_there_is_room(bells))
@@ -121,10 +123,18 @@ def worker(settings: Settings, processes: int, threads: int) -> None:
     broker.close()
     database = open_database(settings.resolved_database_url)
     # What is still in the queue may name what had gone before a restore.
-    restored.notice(database, settings, system_clock())
+    restored.wake(database, settings, system_clock())
     database.dispose()
     mail_transport(settings)
-    supervise(processes, lambda: run_worker(settings, threads, stop_event()), settings.stop_seconds)
+    supervise(processes, lambda: _work_awake(settings, threads), settings.stop_seconds)
+
+
+def _work_awake(settings: Settings, threads: int) -> None:
+    stopped = stop_event()
+    database = open_database(settings.resolved_database_url)
+    with restored.awake(database, settings):
+        run_worker(settings, threads, stopped)
+    database.dispose()
 
 
 def scheduler(settings: Settings) -> None:

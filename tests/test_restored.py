@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
-from contextlib import closing
-from datetime import timedelta
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import psycopg
 import pytest
 import sqlalchemy as sa
 from psycopg import sql
+from sqlmodel import Session, SQLModel
 
 from events_service import campaigns, deliveries, events, feeds, heartbeat, leases, restored
 from events_service.config import Settings
+from events_service.db.schema import open_database
 from events_service.db.session import Database
-from events_service.db.tables import FeedContent, Heartbeat
+from events_service.db.tables import Attendee, DataFolder, FeedContent, Heartbeat
 from events_service.domain.delivery import HELD_IN_DOUBT
 from events_service.errors import ConflictError, UsageError
 from events_service.outbox import ROWS
-from tests.ledger import INVITED, House, row_of, started, states
+from tests.ledger import INVITED, House, invite, row_of, started, states
 
 NAMES = ("ada", "bob", "cem", "dee", "eve", "fay")
 DAY, HOUR, TICK = timedelta(days=1), timedelta(hours=1), timedelta(seconds=10)
@@ -154,33 +156,188 @@ def test_a_tick_that_finds_it_set_back_does_so_by_itself(
     assert not restored.notice(house.database, house.settings, INVITED + 2 * DAY)
 
 
-def test_another_database_in_the_same_folder_is_not_taken_for_a_restored_one(house: House) -> None:
-    heartbeat.begin(house.database, house.settings, INVITED + DAY)
-    with house.database.write() as session:
-        session.execute(sa.update(Heartbeat).values(lineage="another", begun_at=INVITED))
+def note_file(house: House) -> Path:
+    """The data folder's note of this database."""
+    [file] = house.settings.data_dir.glob("heartbeat.*")
+    return file
+
+
+def test_another_database_in_the_same_folder_is_not_taken_for_a_restored_one(
+    house: House, back_up: Callable[[], Restore], tmp_path: Path
+) -> None:
+    """Each has a file of its own, so that neither hides what the other's says."""
+    restore = back_up()
+    heartbeat.begin(house.database, house.settings, INVITED + HOUR)
+    other = open_database(f"sqlite:///{tmp_path / 'other.db'}")
+    for _ in range(5):
+        assert not restored.notice(other, house.settings, INVITED + DAY)
+        heartbeat.begin(other, house.settings, INVITED + DAY)
+    other.dispose()
     assert not restored.notice(house.database, house.settings, INVITED + DAY)
-    for text in ("", "another", "another yesterday", "another 2030-01-01T00:00"):
-        (house.settings.data_dir / "heartbeat").write_text(text)
-        assert not restored.notice(house.database, house.settings, INVITED + DAY)
+    restore()
+    assert restored.notice(house.database, house.settings, INVITED + DAY)
 
 
-def test_a_clock_that_was_set_back_is_no_restore(house: House) -> None:
+@pytest.mark.parametrize(
+    "text", ["", "folder", "folder 9", "folder nine 2030-01-01T00:00Z", "folder 9 2030-01-01T00:00"]
+)
+def test_a_note_that_cannot_be_read_says_nothing(house: House, text: str) -> None:
+    note_file(house).write_text(text)
+    assert not restored.notice(house.database, house.settings, INVITED + DAY)
     heartbeat.begin(house.database, house.settings, INVITED + DAY)
+    assert len(note_file(house).read_text().split()) == 3
+    assert list(house.settings.data_dir.glob(".heartbeat*")) == []
+
+
+@pytest.mark.parametrize("first", [["elsewhere"], ["new"], ["elsewhere", "new"]])
+def test_no_other_machine_hides_that_it_was_set_back(
+    house: House, back_up: Callable[[], Restore], tmp_path: Path, first: list[str]
+) -> None:
+    """One ran before the backup and one never did; both tick often before the machine that knows."""
+    elsewhere = house.settings.model_copy(update={"data_dir": tmp_path / "elsewhere"})
+    heartbeat.begin(house.database, elsewhere, INVITED)
+    restore = half_sent_then_all(house, back_up)
+    restore()
+    for name in first:
+        settings = house.settings.model_copy(update={"data_dir": tmp_path / name})
+        for number in range(5):
+            assert not restored.notice(house.database, settings, INVITED + DAY)
+            heartbeat.begin(house.database, settings, INVITED + DAY + number * TICK)
+    assert restored.notice(house.database, house.settings, INVITED + 2 * DAY)
+    assert sorted(of_step(house, "invitation").values()) == ["held", "held", "sent", "sent", "sent", "unknown"]
+
+
+def test_what_either_of_two_machines_may_have_sent_is_held(
+    house: House, back_up: Callable[[], Restore], tmp_path: Path
+) -> None:
+    """A worker's machine lived for longer than the first to notice, until after the reminders had come due."""
+    elsewhere = house.settings.model_copy(update={"data_dir": tmp_path / "elsewhere"})
+    restore = half_sent_then_all(house, back_up)
+    heartbeat.begin(house.database, elsewhere, INVITED + 20 * DAY + HOUR)
+    restore()
+    now = INVITED + 20 * DAY + 2 * HOUR
+    assert restored.notice(house.database, house.settings, now)
+    assert set(of_step(house, "reminder-1").values()) == {"pending"}
+    assert restored.notice(house.database, elsewhere, now)
+    assert set(of_step(house, "reminder-1").values()) == {"held"}
+
+
+@pytest.mark.parametrize("clock", [INVITED + 300 * DAY, INVITED - 300 * DAY])
+def test_a_clock_that_was_wrong_once_neither_hides_a_restore_nor_makes_one(
+    house: House, back_up: Callable[[], Restore], clock: datetime
+) -> None:
+    heartbeat.begin(house.database, house.settings, clock)
+    assert not restored.notice(house.database, house.settings, INVITED)
     heartbeat.begin(house.database, house.settings, INVITED)
     assert not restored.notice(house.database, house.settings, INVITED)
-    with house.database.read() as session:
-        assert session.get_one(Heartbeat, 1).begun_at == INVITED + DAY
+    half_sent_then_all(house, back_up)()
+    assert restored.notice(house.database, house.settings, INVITED + DAY)
+    assert not restored.notice(house.database, house.settings, INVITED + DAY)
+
+
+def test_a_note_of_a_clock_that_ran_ahead_holds_what_is_due_by_now(
+    house: House, back_up: Callable[[], Restore]
+) -> None:
+    restore = half_sent_then_all(house, back_up)
+    heartbeat.begin(house.database, house.settings, INVITED + 300 * DAY)
+    restore()
+    with house.database.write() as session:
+        done = restored.doubt(session, house.settings, None, INVITED + DAY)
+    assert (done["until"], done["held"]) == (INVITED + DAY, 2)
 
 
 def test_a_folder_that_cannot_be_written_stops_no_tick(
     house: House, settings: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (settings.data_dir / "heartbeat").unlink()
-    (settings.data_dir / "heartbeat").mkdir()
-    heartbeat.begin(house.database, settings, INVITED + DAY)
+    file = note_file(house)
+    file.unlink()
+    file.mkdir()
+    for _ in range(3):
+        heartbeat.begin(house.database, settings, INVITED + DAY)
     assert "the heartbeat cannot be kept" in capsys.readouterr().out
     with house.database.read() as session:
         assert session.get_one(Heartbeat, 1).begun_at == INVITED + DAY
+        # What has no name of its own is not counted under a new one each time.
+        assert session.execute(sa.select(sa.func.count()).select_from(DataFolder)).scalar_one() == 1
+
+
+def test_going_through_it_once_more_leaves_what_came_due_while_it_was_down(
+    house: House, back_up: Callable[[], Restore]
+) -> None:
+    """By hand twice; or by hand after a tick that did it by itself and went on."""
+    half_sent_then_all(house, back_up)()
+    now = INVITED + 20 * DAY + HOUR
+    assert restored.notice(house.database, house.settings, now)
+    for moment in (now + TICK, now + HOUR):
+        with house.database.write() as session:
+            again = restored.doubt(session, house.settings, None, moment)
+        assert (again["until"], again["held"]) == (INVITED + HOUR + 2 * TICK, 0)
+        heartbeat.begin(house.database, house.settings, moment)
+    assert set(of_step(house, "reminder-1").values()) == {"pending"}
+    # Long after, or where the folder cannot say that it is the same restore, all that is due by now is in doubt.
+    with house.database.write() as session:
+        assert restored.doubt(session, house.settings, None, now + 2 * DAY)["held"] == len(NAMES)
+    note_file(house).unlink()
+    with house.database.write() as session:
+        assert restored.doubt(session, house.settings, None, now + 2 * DAY + HOUR)["until"] == now + 2 * DAY + HOUR
+
+
+def test_two_that_notice_at_once_do_it_once(house: House, back_up: Callable[[], Restore]) -> None:
+    """The second has looked before the first is done, and waits; then there is nothing left to do."""
+    half_sent_then_all(house, back_up)()
+    now = INVITED + 20 * DAY + HOUR
+    second = _Late(house.database, lambda: restored.notice(house.database, house.settings, now))
+    assert not restored.notice(second, house.settings, now + HOUR)
+    second.dispose()
+    assert second.before is None
+    assert set(of_step(house, "reminder-1").values()) == {"pending"}
+    with house.database.read() as session:
+        assert session.get_one(Heartbeat, 1).restored_at == now
+
+
+class _Late(Database):
+    """A database whose first writer comes after somebody else's."""
+
+    def __init__(self, database: Database, before: Callable[[], bool]) -> None:
+        super().__init__(database.url.render_as_string(hide_password=False))
+        self.before: Callable[[], bool] | None = before
+
+    @contextmanager
+    def write(self, *, dry_run: bool = False) -> Iterator[Session]:
+        """Let the other go first."""
+        before, self.before = self.before, None
+        if before:
+            assert before()
+        with super().write(dry_run=dry_run) as session:
+            yield session
+
+
+def test_who_came_after_the_backup_and_is_lost_shares_no_number_with_who_comes_next(
+    house: House, back_up: Callable[[], Restore]
+) -> None:
+    """Gus, who was added after the backup, has a link in a mail; the restored database never heard of him."""
+    restore = back_up()
+
+    def add(name: str) -> Attendee:
+        with house.database.write() as session:
+            place = invite(session, events.find(session, "munich"), f"{name}@example.org")
+            campaigns.attendee_added(session, place, INVITED)
+            feeds.create(session, "organiser", "", INVITED)
+        return place
+
+    gus = add("gus")
+    heartbeat.begin(house.database, house.settings, INVITED + HOUR)
+    restore()
+    with house.database.write(dry_run=True) as session:
+        restored.doubt(session, house.settings, None, INVITED + DAY)
+    assert restored.notice(house.database, house.settings, INVITED + DAY)
+    hal = add("hal")
+    assert gus.id and hal.id and hal.id > gus.id + 1_000_000
+    assert hal.person_id > gus.person_id + 1_000_000
+    with house.database.read() as session:
+        tables = [SQLModel.metadata.tables[name] for name in ("delivery", "feed")]
+        for table in tables:
+            assert session.execute(sa.select(sa.func.max(table.c.id))).scalar_one() > 1_000_000
 
 
 def test_doing_it_again_changes_nothing_more(house: House, back_up: Callable[[], Restore]) -> None:

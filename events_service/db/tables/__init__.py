@@ -15,13 +15,14 @@ from events_service.db.tables.people import (
     Suppression,
 )
 from events_service.db.tables.programme import ProgrammeRevision, ReviewRecord
-from events_service.db.tables.service import Heartbeat
+from events_service.db.tables.service import DataFolder, Heartbeat
 
 __all__ = [
     "Attendee",
     "AttendeeReply",
     "Campaign",
     "CampaignStep",
+    "DataFolder",
     "Delivery",
     "Event",
     "EventChange",

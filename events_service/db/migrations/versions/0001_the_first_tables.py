@@ -15,6 +15,13 @@ depends_on = None
 
 def upgrade() -> None:
     op.create_table(
+        "data_folder",
+        sa.Column("folder", sa.String(), nullable=False),
+        sa.Column("noted", sa.Integer(), nullable=False),
+        sa.Column("begun_at", UTCDateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("folder", name=op.f("pk_data_folder")),
+    )
+    op.create_table(
         "event",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("programme_key", sa.String(), nullable=False),
@@ -94,6 +101,7 @@ def upgrade() -> None:
         sa.Column("begun_at", UTCDateTime(), nullable=True),
         sa.Column("ended_at", UTCDateTime(), nullable=True),
         sa.Column("restored_from", UTCDateTime(), nullable=True),
+        sa.Column("restored_until", UTCDateTime(), nullable=True),
         sa.Column("restored_at", UTCDateTime(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_heartbeat")),
     )
@@ -600,3 +608,4 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_event_programme_key"), table_name="event")
     op.drop_index(op.f("ix_event_ends"), table_name="event")
     op.drop_table("event")
+    op.drop_table("data_folder")
