@@ -2,7 +2,8 @@
 
 Any number of processes may be told to look: a row in the database lets one in at a time, and none before the next look
 is due. A message is marked as read only after what it says was committed, so one that was taken just before a crash is
-taken again, which changes nothing. What cannot be taken stays unread, and does not keep the rest.
+taken again, which changes nothing. What cannot be taken stays unread, and does not keep the rest; after five tries
+of one process, in looks that took others, it is flagged for a person.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from events_service import intake
 from events_service.config import Settings
 from events_service.db.session import Database, database_in, database_now
 from events_service.db.tables import MailboxPoll
-from events_service.errors import DatabaseError, EventsError
+from events_service.errors import ConflictError, DatabaseError, EventsError
 from events_service.mail.imap import Mailbox, open_mailbox, read_address
 
 NAME = "imap"
@@ -31,6 +32,10 @@ TIMEOUT_SECONDS = 30.0
 LONGEST_WAIT = timedelta(hours=1)
 _MOST_FAILURES = 3
 """So many messages in a row that the database does not take mean that it takes none."""
+
+_MOST_TRIES = 5
+_FAILED: dict[str, int] = {}
+"""How often this process could not take a message, by its digest; those that it gave up or took in the end are out."""
 
 POLLS = SQLModel.metadata.tables["mailbox_poll"]
 
@@ -101,9 +106,10 @@ def _take_all(
     box: Mailbox, database: Database, settings: Settings, polled: Polled, now: datetime, over: Callable[[], bool]
 ) -> None:
     failures = 0
+    troubled: list[tuple[int, str, bool]] = []
     for uid in box.unseen():
         if over():
-            return
+            break
         size = box.size(uid)
         if size is not None and size > intake.MAX_MESSAGE_BYTES:
             # No reply and no report is so large; somebody may want to see what it is.
@@ -123,15 +129,35 @@ def _take_all(
             log.warning("a message could not be taken; left unread", uid=uid, why=str(error))
             if failures == _MOST_FAILURES:
                 raise
+            troubled.append((uid, intake.digest(message), False))
+            continue
+        except ConflictError as error:
+            # A bounce of what is in DATA at this moment: that ends.
+            polled.left += 1
+            log.info("a message cannot be taken yet; left unread", uid=uid, why=str(error))
             continue
         except Exception as error:  # noqa: BLE001  (whatever one message does, the others are taken)
             polled.left += 1
             log.error("a message could not be taken; left unread", uid=uid, error=type(error).__name__)
+            troubled.append((uid, intake.digest(message), True))
             continue
         failures = 0
         box.mark(uid)
+        _FAILED.pop(intake.digest(message), None)
         polled.taken += 1
         polled.applied += applied
+    # Where nothing at all was taken, what the database refused may be the database's fault.
+    _give_up(box, [(uid, digest) for uid, digest, its_own in troubled if its_own or polled.taken])
+
+
+def _give_up(box: Mailbox, troubled: list[tuple[int, str]]) -> None:
+    """Count once more what could not be taken, and flag for a person what never can."""
+    for uid, digest in troubled:
+        _FAILED[digest] = _FAILED.get(digest, 0) + 1
+        if _FAILED[digest] >= _MOST_TRIES:
+            box.mark(uid, flagged=True)
+            del _FAILED[digest]
+            log.error("a message can never be taken; flagged for a person", uid=uid, tries=_MOST_TRIES)
 
 
 def _make(session: Session, now: datetime) -> None:

@@ -92,6 +92,42 @@ def test_a_message_that_cannot_be_taken_stays_unread_and_does_not_keep_the_other
     assert box.flags() == ["\\Seen", "\\Seen", "\\Seen"]
 
 
+def test_a_message_that_can_never_be_taken_is_left_for_a_person(
+    sqlite_database: Database, settings: Settings, box: Dovecot
+) -> None:
+    refused = intake.digest(PLAIN)
+    with sqlite_database.write() as session:
+        session.execute(
+            sa.text(
+                f"CREATE TRIGGER refuse BEFORE INSERT ON intake WHEN NEW.digest = '{refused}'"
+                " BEGIN SELECT RAISE(ABORT, 'never'); END"
+            )
+        )
+    box.put(PLAIN)
+    for look in range(5):
+        assert box.flags()[0] == ""
+        box.put(PLAIN.replace(b"plain", b"plain%d" % look))
+        done = mailbox.imap_poll(settings, sqlite_database, T + timedelta(minutes=2 * look))
+        assert done == NOTHING | {"taken": 1, "left": 1}
+    assert box.flags() == ["\\Flagged \\Seen"] + ["\\Seen"] * 5
+    assert mailbox.imap_poll(settings, sqlite_database, T + timedelta(hours=1)) == NOTHING
+
+
+def test_a_bounce_of_what_is_being_sent_is_left_as_often_as_it_takes(
+    sqlite_database: Database, settings: Settings, box: Dovecot
+) -> None:
+    with sqlite_database.write() as session:
+        delivery = sent(session, state="sending", in_data_at=T, lease_token="w", lease_until=T)
+    box.put(mail("postfix-no-such-user"))
+    for look in range(7):
+        done = mailbox.imap_poll(settings, sqlite_database, T + timedelta(minutes=2 * look))
+        assert (done, box.flags()) == (NOTHING | {"left": 1}, [""])
+    with sqlite_database.write() as session:
+        session.merge(delivery).state = "sent"
+    done = mailbox.imap_poll(settings, sqlite_database, T + timedelta(hours=1))
+    assert done == NOTHING | {"taken": 1, "applied": 1}
+
+
 def test_a_message_that_is_too_large_is_left_for_a_person(
     sqlite_database: Database, settings: Settings, box: Dovecot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
