@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import signal
+import threading
+import time
 from datetime import timedelta
 from pathlib import Path
 
@@ -8,11 +10,15 @@ import pytest
 
 from events_service.config import Settings
 from events_service.db.session import Database
-from schedules.service import work, would_work
+from schedules.scheduler import start_scheduler
+from schedules.service import wind_down, work, would_work
 from schedules.ticks import tick
 from tests.crowds import counts, crowd
-from tests.ledger import INVITED, started
-from tests.processes import live, run
+from tests.ledger import INVITED, House, started
+from tests.processes import PATIENCE, live, run
+from workers.actors import declare
+from workers.broker import make_broker
+from workers.lanes import Lanes
 
 NAMES = ("ada", "bob", "cem")
 
@@ -38,6 +44,28 @@ def test_what_a_tick_rang_for_stays_noted_after_a_dry_run(emptied: Database, set
     assert would_work(settings, emptied, INVITED)["due"] == 1
     soon = INVITED + timedelta(seconds=settings.ring_again_seconds - 1)
     assert tick(emptied, settings, lambda ids: None, soon).rung == 0
+
+
+def test_what_is_in_data_need_not_wait_for_a_tick_to_be_given_its_time(emptied: Database, settings: Settings) -> None:
+    """A tick that ends only once the threads that send have ended."""
+    house = House(emptied, settings)
+    broker = make_broker("stub://")
+    declare(broker, house.postroom.deliver)
+    lanes = Lanes(broker, 1)
+    ticking, lasted = threading.Event(), list[bool]()
+
+    def tick_on() -> None:
+        ticking.set()
+        deadline = time.monotonic() + PATIENCE
+        for thread in lanes.threads:
+            thread.join(max(deadline - time.monotonic(), 0))
+        lasted.append(any(thread.is_alive() for thread in lanes.threads))
+
+    scheduler = start_scheduler(tick_on, 3600)
+    assert ticking.wait(PATIENCE)
+    wind_down(house.postroom, scheduler, lanes, PATIENCE)
+    # It was waited for, and saw them end.
+    assert lasted == [False]
 
 
 def test_work_that_is_interrupted_gives_back_what_it_had_not_begun(sqlite_database: Database, tmp_path: Path) -> None:
