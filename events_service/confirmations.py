@@ -20,12 +20,16 @@ from events_service.outbox import ROWS
 LIFE = timedelta(days=1)
 """A confirmation that comes later than this would puzzle more than it helps."""
 
+AT_ONCE = 3
+"""So many to one attendee in a day go at once; each further one waits twice as long as the one before."""
+_FIRST_WAIT, _LONGEST_WAIT = timedelta(minutes=1), timedelta(hours=6)
+
 
 def reply_changed(session: Session, event: Event, attendee: Attendee, via: str, now: datetime) -> tuple[int, ...]:
     """Drop what would still confirm an older reply, and write a confirmation of this one if it came by link.
 
-    Returns the ids of deliveries that somebody waits for now. The reply is on record already, under a lock on its
-    attendee: its number among those that were applied is the revision in the key.
+    Returns the ids of deliveries that somebody waits for now and that may go. The reply is on record already, under a
+    lock on its attendee: its number among those that were applied is the revision in the key.
     """
     session.connection().execute(
         sa.update(ROWS)
@@ -38,6 +42,7 @@ def reply_changed(session: Session, event: Event, attendee: Attendee, via: str, 
         col(AttendeeReply.attendee_id) == attendee.id, col(AttendeeReply.applied)
     )
     number = session.connection().execute(applied).scalar_one()
+    due = now + _wait(session, attendee, now)
     key = delivery_key(CONFIRMATION, id_of(event), "-", attendee.person_id, number)
     outbox.post(
         session,
@@ -53,8 +58,8 @@ def reply_changed(session: Session, event: Event, attendee: Attendee, via: str, 
                 "priority": 0,
                 "state": "pending",
                 "sequence": event.sequence,
-                "due_at": now,
-                "next_at": now,
+                "due_at": due,
+                "next_at": due,
                 "expires_at": min(now + LIFE, event.ends),
                 "unknown_policy": "resend",
                 "fields": {},
@@ -64,5 +69,21 @@ def reply_changed(session: Session, event: Event, attendee: Attendee, via: str, 
             }
         ],
     )
+    if due > now:
+        return ()
     written = sa.select(ROWS.c.id).where(ROWS.c.key == key)
     return tuple(session.connection().execute(written).scalars())
+
+
+def _wait(session: Session, attendee: Attendee, now: datetime) -> timedelta:
+    """How long the next confirmation waits: not at all, unless several of the last day went or may still go.
+
+    Whoever has a link can press it all day, and each mail goes to the attendee. One that waits is cancelled by a later
+    reply, which waits in its place: the last one is confirmed in the end.
+    """
+    went = sa.select(sa.func.count()).where(
+        ROWS.c.attendee_id == attendee.id, ROWS.c.purpose == CONFIRMATION, ROWS.c.state != "cancelled",
+        ROWS.c.created_at > now - LIFE,
+    )  # fmt: skip
+    more = session.connection().execute(went).scalar_one() - AT_ONCE
+    return min(_FIRST_WAIT * 2 ** min(more, 20), _LONGEST_WAIT) if more >= 0 else timedelta()

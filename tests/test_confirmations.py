@@ -17,7 +17,7 @@ from events_service.mail.wire import Outgoing
 from tests.ledger import STARTED, House, given, invite, open_gate, person_of, row_of
 
 ADA = "ada@example.org"
-MINUTE = timedelta(minutes=1)
+MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 
 
 @pytest.fixture
@@ -62,6 +62,20 @@ def test_each_change_is_confirmed_once_and_the_same_again_is_not(house: House) -
     assert house.work() == ["confirmation ada"]
     assert len(reply(house, "accepted", note="Vegan, please")) == 0
     assert house.work() == []
+
+
+def test_a_link_that_is_pressed_all_the_time_sends_few_mails_and_the_last_word_is_among_them(house: House) -> None:
+    for number in range(20):
+        house.postroom.deliver(reply(house, ("accepted", "declined")[number % 2]))
+        house.work()
+    house.run(house.clock() + HOUR)
+    subjects = [message_from_bytes(message.data)["Subject"].partition(":")[0] for message in house.wire.taken]
+    assert subjects[: confirmations.AT_ONCE] == ["You are coming", "Not coming", "You are coming"]
+    assert confirmations.AT_ONCE < len(subjects) <= confirmations.AT_ONCE + 2
+    assert subjects[-1] == "Not coming"
+    # A day later that is forgotten.
+    house.clock.at += confirmations.LIFE
+    assert len(reply(house, "accepted")) == 1
 
 
 @pytest.mark.parametrize("via", ["mail", "organiser"])
