@@ -87,7 +87,7 @@ class Letters:
     def freeze(self, session: Session, rows: Sequence[Claimed], now: datetime) -> list[Draft]:
         """Give each row its content, the names in it and its Message-ID, unless it has them; then draft it.
 
-        InputError where a template is faulty.
+        One whose person is there no longer is left out. InputError where a template is faulty.
         """
         found = _sources(session, rows)
         drafts: list[Draft] = []
@@ -95,6 +95,9 @@ class Letters:
         numbers: dict[tuple[Any, ...], int] = {}
         ready: dict[int, Ready] = {}
         for row in rows:
+            if row.person_id and row.person_id not in found.people:
+                # Erased since the verdict, which stops it when it is claimed again.
+                continue
             event, person = found.events[row.event_id or 0], found.people[row.person_id or 0]
             step = found.steps.get(row.step_id or 0)
             # What has moved, everybody is asked again (RFC 5546 3.2.2.1); a reminder keeps the "maybe" that it had.

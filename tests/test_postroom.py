@@ -3,12 +3,13 @@ from __future__ import annotations
 import threading
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from sqlmodel import Session, select
+from sqlmodel import Session, col, select
 
-from events_service import attendees, campaigns, events, leases, outbox, people
+from events_service import attendees, campaigns, chunk, events, leases, outbox, people
 from events_service.clock import FixedClock
 from events_service.config import Settings
 from events_service.db.session import Database, database_now
@@ -329,6 +330,26 @@ def test_a_letter_that_cannot_be_written_fails_alone(house: House) -> None:
     assert found(house) == ["sent", "failed", "sent"]
     with house.database.read() as session:
         assert (row_of(session, "invitation", EMAILS[1]).last_error or "").startswith("cannot be composed: ")
+
+
+def test_somebody_who_is_erased_after_the_verdict_fails_nothing(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = chunk.verdicts
+
+    def verdicts(session: Session, *words: Any) -> Any:
+        found = real(session, *words)
+        session.execute(sa.delete(people.Person).where(col(people.Person.email) == EMAILS[1]))
+        return found
+
+    monkeypatch.setattr(chunk, "verdicts", verdicts)
+    tally = house.postroom.deliver(invitations(house))
+    assert (tally.sent, tally.failed) == (2, 0)
+    monkeypatch.setattr(chunk, "verdicts", real)
+    house.work()
+    with house.database.read() as session:
+        gone = session.exec(
+            select(Delivery).where(Delivery.step == "invitation", col(Delivery.person_id).is_(None))
+        ).one()
+    assert (gone.state, gone.last_error) == ("cancelled", "the person was erased")
 
 
 def test_a_content_that_was_undone_is_never_said_in_anothers_place(
