@@ -16,6 +16,8 @@ from events_service.config import Settings
 from events_service.mail.words import without_addresses
 
 _WORD = re.compile(r"\S+")
+_CLIENTS = ("pika", "redis")
+"""The packages that talk to a broker: an error of theirs says that it is away."""
 
 
 def configure_logs(settings: Settings, level: int = logging.INFO) -> None:
@@ -34,6 +36,7 @@ def configure_logs(settings: Settings, level: int = logging.INFO) -> None:
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
+        lost_connections,
         structlog.processors.format_exc_info,
         scrubbed,
     ]
@@ -52,6 +55,16 @@ def configure_logs(settings: Settings, level: int = logging.INFO) -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
+
+
+def lost_connections(_logger: Any, _method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """The same line, but where a connection was lost its traceback is one clause: it happens, and is nobody's fault."""
+    told = line.get("exc_info")
+    error = told[1] if isinstance(told, tuple) else told
+    if isinstance(error, OSError) or type(error).__module__.partition(".")[0] in _CLIENTS:
+        line["error"] = " ".join(f"{type(error).__name__}: {error}".split())
+        del line["exc_info"]
+    return line
 
 
 def scrubbed(_logger: Any, _method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -24,6 +24,10 @@ try:
 except ValueError:
     log.error("broken", exc_info=True)
     logging.getLogger("theirs").exception("failed for %s", "ada@example.org")
+try:
+    raise ConnectionResetError(104, "reset by peer")
+except ConnectionResetError:
+    logging.getLogger("theirs").exception("lost")
 logging.getLogger("theirs").warning("%d left for bob@example.org", 3)
 logging.getLogger("theirs").info("nobody sees this")
 """
@@ -46,6 +50,7 @@ def test_each_event_is_one_line_of_json_whoever_logs_it(lines: list[str]) -> Non
         ("away", "error"),
         ("broken", "error"),
         ("failed for <address>", "error"),
+        ("lost", "error"),
         ("3 left for <address>", "warning"),
     ]
     assert all(one["timestamp"].endswith("Z") for one in found)
@@ -56,7 +61,9 @@ def test_each_event_is_one_line_of_json_whoever_logs_it(lines: list[str]) -> Non
     )
     assert "ValueError: what <address> wrote" in found[3]["exception"]
     assert "ValueError: what <address> wrote" in found[4]["exception"]
-    assert found[5]["logger"] == "theirs"
+    assert found[5]["error"] == "ConnectionResetError: [Errno 104] reset by peer"
+    assert "exception" not in found[5]
+    assert found[6]["logger"] == "theirs"
 
 
 def test_no_line_holds_an_address_of_a_person(lines: list[str]) -> None:
