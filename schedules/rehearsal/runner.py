@@ -84,8 +84,8 @@ class Rehearsal:
         self._settings = settings_of(out, chance)
         self._database = open_database(self._settings.resolved_database_url, durable=False)
         self._clock = FixedClock(datetime(2000, 1, 1, tzinfo=UTC))
-        programme, start = self._load(programme_text, name)
-        self._programme, self._start, self._end = programme, start, programme.timeline.begins(programme.months)
+        programme = self._programme = self._load(programme_text, name)
+        self._end = programme.timeline.begins(programme.months)
         self._postbag = Postbag(out / "mail")
         self._queue = LocalQueue(Postroom(self._database, self._settings, self._postbag, self._clock))
         app = create_app(self._database, self._settings, self._clock)
@@ -214,11 +214,10 @@ class Rehearsal:
             _, token = feeds.create(session, kind, of, self._clock())
         self._feeds[name] = f"{self._settings.public_base}/feeds/{token}.ics"
 
-    def _load(self, text: str, name: str) -> tuple[Programme, datetime]:
+    def _load(self, text: str, name: str) -> Programme:
         """The programme in force from its first moment on."""
-        start = load_programme(text, name).timeline.begins(0)
-        self._clock.at = start
-        return load(self._database, text, name, start), start
+        self._clock.at = load_programme(text, name).timeline.begins(0)
+        return load(self._database, text, name, self._clock.at)
 
 
 def _rounded_up(at: datetime) -> datetime:

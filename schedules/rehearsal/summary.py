@@ -50,11 +50,6 @@ class Summary:
     by_month: list[dict[str, Any]]
     report: dict[str, Any]
 
-    @property
-    def held_events(self) -> list[dict[str, Any]]:
-        """The events that took place."""
-        return [event for event in self.events if event["state"] == "done"]
-
 
 def summarise(session: Session, done: Rehearsed) -> Summary:
     """Read it all, at the moment the rehearsal ended."""

@@ -22,7 +22,7 @@ from events_service.tokens import mail_token
 from tests.attendance import make_event
 from tests.bench import running
 from tests.bench.harness import Figure, bench, progress
-from tests.bench.mission import invitations
+from tests.bench.mission import invitations, place
 from tests.bench.postfix import Sink, free_port, sink
 from tests.bench.running import LETTERS
 from tests.crowds import counts
@@ -118,17 +118,7 @@ def _guests_of(database: Database) -> list[int]:
         ]  # fmt: skip
         session.execute(person.insert(), people)
         ids = session.execute(sa.select(person.c.id).where(person.c.email.like("r%")).order_by(person.c.id)).scalars()
-        places = [
-            {
-                "event_id": event.id,
-                "person_id": id,
-                "role": "delegate",
-                "reply": "none",
-                "reply_note": "",
-                "added_at": now,
-            }
-            for id in ids
-        ]
+        places = [place(event.id, id, now) for id in ids]
         session.execute(attendee.insert(), places)
         chosen = sa.select(attendee.c.id).where(attendee.c.event_id == event.id).order_by(attendee.c.person_id)
         return list(session.execute(chosen).scalars())

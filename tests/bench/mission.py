@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 from sqlmodel import Session, col, select
@@ -61,19 +62,17 @@ def invite_again(database: Database, slug: str) -> int:
         )
         _describe(session, event)
         people = session.exec(select(Person.id).where(col(Person.email).like("p%"))).all()
-        places = [
-            {
-                "event_id": event.id,
-                "person_id": id,
-                "role": "delegate",
-                "reply": "none",
-                "reply_note": "",
-                "added_at": now,
-            }
-            for id in people
-        ]  # fmt: skip
+        places = [place(event, id, now) for id in people]
         session.execute(sa.insert(Attendee), places)
         return campaigns.start(session, event, load_cadence(ONE, "one.toml"), now)
+
+
+def place(event_id: int | None, person_id: int | None, now: datetime) -> dict[str, Any]:
+    """A delegate's place as a row, not answered yet."""
+    return {
+        "event_id": event_id, "person_id": person_id, "role": "delegate", "reply": "none", "reply_note": "",
+        "added_at": now,
+    }  # fmt: skip
 
 
 def _describe(session: Session, event: Event) -> None:

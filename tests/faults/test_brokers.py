@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -33,6 +35,16 @@ def all_sent(database: Database, people: int, *processes: Live) -> None:
         assert "Traceback" not in process.said
 
 
+@contextmanager
+def at_work(folder: Path, settings: dict[str, object]) -> Iterator[tuple[Live, Live]]:
+    """A worker and a scheduler that live."""
+    with (
+        live(folder, "worker", "--threads", THREADS, **settings) as worker,
+        live(folder, "scheduler", **settings) as scheduler,
+    ):
+        yield worker, scheduler
+
+
 def test_redis_emptied_with_a_thousand_queued(
     postgres_database: Database, own_redis: PrivateRedis, desk: Desk, tmp_path: Path, full: bool
 ) -> None:
@@ -46,10 +58,7 @@ def test_redis_emptied_with_a_thousand_queued(
         scheduler.wait_for(lambda: redis.llen("events:deliver") == people // 2, "a message for each two")
         redis.flushall()
         assert scheduler.stop() == 0
-    with (
-        live(tmp_path, "worker", "--threads", THREADS, **settings) as worker,
-        live(tmp_path, "scheduler", **settings) as scheduler,
-    ):
+    with at_work(tmp_path, settings) as (worker, scheduler):
         all_sent(postgres_database, people, worker, scheduler)
     assert kept(postgres_database, desk) == {"sent": people}
 
@@ -61,10 +70,7 @@ def test_redis_killed_in_the_middle(
     crowd(postgres_database, people)
     settings = settings_of(postgres_database, own_redis.url, desk, chunk_size=10)
     desk.seconds = 0.01
-    with (
-        live(tmp_path, "worker", "--threads", THREADS, **settings) as worker,
-        live(tmp_path, "scheduler", **settings) as scheduler,
-    ):
+    with at_work(tmp_path, settings) as (worker, scheduler):
         worker.wait_for(lambda: desk.count > people // 4, "a quarter of it")
         own_redis.kill()
         # A tick that cannot ring says so, and goes on: it sweeps, and rings when it can.
@@ -81,10 +87,7 @@ def test_rabbitmq_stopped_and_started_and_its_queue_deleted(
     crowd(postgres_database, people)
     settings = settings_of(postgres_database, own_rabbit.url, desk, chunk_size=10)
     desk.seconds = 0.01
-    with (
-        live(tmp_path, "worker", "--threads", THREADS, **settings) as worker,
-        live(tmp_path, "scheduler", **settings) as scheduler,
-    ):
+    with at_work(tmp_path, settings) as (worker, scheduler):
         worker.wait_for(lambda: desk.count > people // 5, "a fifth of it")
         own_rabbit.delete_queues()
         worker.wait_for(lambda: desk.count > 2 * people // 5, "two fifths of it")
