@@ -78,6 +78,11 @@ class _Word:
     turns: int = 1
     wait: float | None = None
 
+    @property
+    def taken(self) -> bool:
+        """Whether the server took it."""
+        return self.error is None and self.wait is None
+
 
 class Chunk:
     """The claimed rows of one call. Not to be shared between threads.
@@ -137,33 +142,42 @@ class Chunk:
         self.tally.put_aside += len(early)
         return self._freeze(session, [row for row in ready if row.id not in early], letters)
 
-    def fence(self, draft: Draft) -> bool:
-        """The write just before DATA, with what was waiting to be settled in the same commit."""
+    def fence(self, drafts: Sequence[Draft]) -> frozenset[int]:
+        """The write just before DATA, with what was waiting to be settled in the same commit: the ids that may go."""
         if self._dead:
             self._forget(self._in_session(self._settle))
         began = self._monotonic()
         renew = began - self._leased_at > self._settings.lease_seconds / 2
-        settled, passed = _once_more(lambda: self._writer.write(lambda on: self._settle_and_fence(on, draft, renew)))
+        settled, passed = _once_more(lambda: self._writer.write(lambda on: self._settle_and_fence(on, drafts, renew)))
         if renew:
             self._leased_at = began
         self._forget(settled)
-        if not passed:
-            self._in_session(lambda session: self._judge(session, draft.row))
+        stopped = [draft.row for draft in drafts if draft.row.id not in passed]
+        if stopped:
+            self._in_session(lambda session: self._judge(session, stopped))
         return passed
 
-    def _settle_and_fence(self, on: Writer, draft: Draft, renew: bool) -> tuple[Tally, bool]:
+    def settle(self) -> None:
+        """Commit the words that are there, where no fence comes soon that takes them along."""
+        if self._dead:
+            self._forget(self._in_session(self._settle))
+        elif self._words:
+            self._forget(_once_more(lambda: self._writer.write(self._settle)))
+
+    def _settle_and_fence(self, on: Writer, drafts: Sequence[Draft], renew: bool) -> tuple[Tally, frozenset[int]]:
         now = self._clock()
         settled = self._settle(on)
         if renew:
             leases.renew(on, self._token, self._settings.lease_seconds)
         # A review can fall overdue while a chunk is being sent.
-        gates = self._gates.at(now)
-        return settled, leases.fence(on, draft.row.id, self._token, now, gates, self._data_lease)
+        ids, gates = [draft.row.id for draft in drafts], self._gates.at(now)
+        return settled, leases.fence(on, ids, self._token, now, gates, self._data_lease)
 
-    def _judge(self, session: Session, row: Claimed) -> None:
-        """Put a row aside that its fence did not let pass, for the reason that there is."""
+    def _judge(self, session: Session, rows: Sequence[Claimed]) -> None:
+        """Put rows aside that the fence did not let pass, for the reason that there is."""
         now = self._clock()
-        self._put_aside(session, verdicts(session, [row.id], now, self._gates.at(now)), {row.id: row.event_id})
+        events = {row.id: row.event_id for row in rows}
+        self._put_aside(session, verdicts(session, list(events), now, self._gates.at(now)), events)
 
     def sent(self, draft: Draft) -> None:
         """The server took it."""
@@ -195,22 +209,23 @@ class Chunk:
 
     def _settle(self, on: Ledger) -> Tally:
         now, settled = self._clock(), Tally()
+        taken = [word.draft.row.id for word in self._words if word.taken]
+        if taken:
+            settled.sent += leases.settle_sent(on, taken, self._token, now)
         for word in self._words:
-            self._record(on, word, settled, now)
+            if word.wait is not None:
+                until = now + timedelta(seconds=word.wait)
+                settled.put_aside += leases.postpone(on, word.draft.row.id, self._token, until, now)
+            elif word.error is not None:
+                self._record(on, word, word.error, settled, now)
         if isinstance(on, Session):
             for address in self._dead:
                 people.suppress(on, address, "bounced", now)
         return settled
 
-    def _record(self, on: Ledger, word: _Word, tally: Tally, now: datetime) -> None:
-        row, error, token = word.draft.row, word.error, self._token
+    def _record(self, on: Ledger, word: _Word, error: MailError, tally: Tally, now: datetime) -> None:
+        row, token = word.draft.row, self._token
         base, most = self._settings.retry_base_seconds, self._settings.max_attempts
-        if word.wait is not None:
-            tally.put_aside += leases.postpone(on, row.id, token, now + timedelta(seconds=word.wait), now)
-            return
-        if error is None:
-            tally.sent += leases.settle_sent(on, row.id, token, now)
-            return
         # It is kept longer than the person may be.
         said = without_addresses(str(error))
         if isinstance(error, UnknownMailError):

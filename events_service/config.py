@@ -53,6 +53,8 @@ class Settings(BaseModel):
     smtp_timeout_seconds: float = Field(default=60.0, gt=0)
     # RFC 5321 4.5.3.2.6. With less, what a slow server took in the end is unknown here.
     smtp_final_timeout_seconds: float = Field(default=600.0, gt=0)
+    # Each thread of a worker sends over so many side by side.
+    smtp_connections: int = Field(default=8, ge=1, le=50)
     retry_base_seconds: float = Field(default=60.0, gt=0)
     max_attempts: int = Field(default=12, ge=1)
     rate_per_second: float = Field(default=0.0, ge=0)

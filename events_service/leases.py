@@ -18,7 +18,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlmodel import Session, SQLModel
 
-from events_service.db.session import database_in, database_now
+from events_service.db.session import database_in, database_now, one_of
 from events_service.db.types import UTCDateTime
 from events_service.db.writer import Writer
 from events_service.domain.delivery import backoff, enhanced_code, wait_for_server
@@ -69,9 +69,7 @@ def claim(session: Session, ids: Iterable[int], token: str, now: datetime, lease
 @lru_cache(maxsize=8)
 def _claim(dialect: str, lease_seconds: float) -> sa.sql.dml.ReturningUpdate[Any]:
     now = sa.bindparam("now", type_=UTCDateTime)
-    # By the bare column SQLite looks through the index of all that is pending for a hundred rows named by number.
-    state = sa.func.coalesce(ROWS.c.state, "") if dialect == "sqlite" else ROWS.c.state
-    pending = state == "pending"
+    pending = _state(dialect) == "pending"
     wanted = (
         sa.select(ROWS.c.id)
         .where(ROWS.c.id.in_(sa.bindparam("ids", expanding=True)), pending, ROWS.c.next_at <= now)
@@ -146,29 +144,39 @@ def _renewal(dialect: str, lease_seconds: float) -> sa.Update:
     return sa.update(ROWS).where(*_untried(_TOKEN)).values(lease_until=database_in(dialect, lease_seconds))
 
 
-def fence(on: Ledger, id: int, token: str, now: datetime, gates: Gates, data_seconds: float) -> bool:
-    """The write just before DATA. True if the message may go; the lease then covers the wait for the server's word."""
+def fence(
+    on: Ledger, ids: Sequence[int], token: str, now: datetime, gates: Gates, data_seconds: float
+) -> frozenset[int]:
+    """The write just before DATA: those of `ids` that may go; their leases then cover the wait for a word."""
     statement = _fence(_dialect(on), tuple(gates), data_seconds)
-    return _run(on, statement, row=id, token=token, **moments(now, gates)) == 1
+    return frozenset(_returned_ids(on, statement, ids=list(ids), token=token, **moments(now, gates)))
 
 
 @lru_cache(maxsize=16)
-def _fence(dialect: str, gated_programmes: tuple[str, ...], data_seconds: float) -> sa.Update:
+def _fence(dialect: str, gated_programmes: tuple[str, ...], data_seconds: float) -> sa.sql.dml.ReturningUpdate[Any]:
     return (
         sa.update(ROWS)
         .where(
-            ROWS.c.id == _ROW,
-            *_untried(_TOKEN),
+            one_of(dialect, ROWS.c.id, "ids"),
+            *_untried(_TOKEN, dialect),
             ROWS.c.lease_until > database_now(dialect),
             verdict(gated_programmes).is_(None),
         )
         .values(in_data_at=database_now(dialect), lease_until=database_in(dialect, data_seconds))
+        .returning(ROWS.c.id)
     )
 
 
-def settle_sent(on: Ledger, id: int, token: str, now: datetime) -> bool:
-    """The server said 250 to the final dot. Like every word of the server, it settles an unknown row too."""
-    return _settle(on, id, token, state="sent", sent_at=now, changed_at=now, last_error=None)
+def settle_sent(on: Ledger, ids: Sequence[int], token: str, now: datetime) -> int:
+    """The server said 250 to the final dot of each. Like every word of the server, it settles unknown rows too."""
+    return _run(on, _arrived(_dialect(on)), ids=list(ids), token=token, now=now)
+
+
+@lru_cache(maxsize=2)
+def _arrived(dialect: str) -> sa.Update:
+    now = sa.bindparam("now", type_=UTCDateTime)
+    arrived = sa.update(ROWS).where(one_of(dialect, ROWS.c.id, "ids"), *_mine(dialect))
+    return arrived.values(state="sent", sent_at=now, changed_at=now, last_error=None, lease_until=None)
 
 
 def settle_failed(on: Ledger, id: int, token: str, code: int, error: str, now: datetime) -> bool:
@@ -234,8 +242,22 @@ def after_data(policy: str, where: tuple[sa.ColumnElement[bool], ...], error: An
     return sa.update(ROWS).where(*where, ROWS.c.state == "sending", ROWS.c.unknown_policy == policy).values(values)
 
 
-def _untried(token: Any) -> tuple[sa.ColumnElement[bool], ...]:
-    return ROWS.c.lease_token == token, ROWS.c.state == "sending", ROWS.c.in_data_at.is_(None)
+def _untried(token: Any, dialect: str = "") -> tuple[sa.ColumnElement[bool], ...]:
+    return ROWS.c.lease_token == token, _state(dialect) == "sending", ROWS.c.in_data_at.is_(None)
+
+
+def _mine(dialect: str = "") -> tuple[sa.ColumnElement[bool], ...]:
+    """A row under the worker's lease, or that went out of it in DATA."""
+    state = _state(dialect)
+    return ROWS.c.lease_token == _TOKEN, sa.or_(state == "sending", state == "unknown")
+
+
+def _state(dialect: str) -> sa.ColumnElement[str]:
+    """The state of rows that are named by number.
+
+    By the bare column SQLite looks through the index of all that have that state for a hundred rows that are named.
+    """
+    return sa.func.coalesce(ROWS.c.state, "") if dialect == "sqlite" else ROWS.c.state
 
 
 def _settle(on: Ledger, id: int, token: str, **values: Any) -> bool:
@@ -246,14 +268,19 @@ def _settle(on: Ledger, id: int, token: str, **values: Any) -> bool:
 @lru_cache(maxsize=16)
 def _settlement(columns: tuple[str, ...]) -> sa.Update:
     values = {column: sa.bindparam(f"to_{column}", type_=ROWS.c[column].type) for column in columns}
-    standing = sa.or_(ROWS.c.state == "sending", ROWS.c.state == "unknown")
-    mine = sa.update(ROWS).where(ROWS.c.id == _ROW, ROWS.c.lease_token == _TOKEN, standing)
-    return mine.values(**values, lease_until=None)
+    return sa.update(ROWS).where(ROWS.c.id == _ROW, *_mine()).values(**values, lease_until=None)
 
 
 def _run(on: Ledger, statement: sa.Update, **told: Any) -> int:
     """Execute a statement that is made once, with what it is told; how many rows it changed."""
     return on.run(statement, told) if isinstance(on, Writer) else on.connection().execute(statement, told).rowcount
+
+
+def _returned_ids(on: Ledger, statement: sa.sql.dml.ReturningUpdate[Any], **told: Any) -> Sequence[int]:
+    """The same for one that returns the numbers of the rows that it changed."""
+    if isinstance(on, Writer):
+        return on.returned(statement, told)
+    return on.connection().execute(statement, told).scalars().all()
 
 
 def _dialect(on: Ledger) -> str:

@@ -10,22 +10,23 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from events_service.chunk import UNWRITABLE, Chunk, Tally, unwritable
+from events_service.chunk import Chunk, Tally
 from events_service.clock import Clock
 from events_service.config import Settings
 from events_service.db.session import Database
 from events_service.db.writer import SharedWriter, Writer
-from events_service.errors import MailError, SenderRefusedError, TransientMailError
+from events_service.errors import TransientMailError
 from events_service.letters import Draft, Letters
 from events_service.mail.pace import Pace
-from events_service.mail.wire import Connection, Transport
+from events_service.mail.wire import Transport
 from events_service.mail.words import without_addresses
+from events_service.sending import Round
 
 __all__ = ["Postroom", "Tally"]
 
 _MARGIN = 1.1
-_PATIENCE_SECONDS = 1.0
-_CLOSING = 421
+_WORTH_ANOTHER = 4
+"""So many letters are worth opening one more connection."""
 
 log = structlog.get_logger(__name__)
 
@@ -83,10 +84,9 @@ class Postroom:
         given_back: Counter[str] = Counter()
         while waiting and not self._stopping.is_set():
             try:
-                with self._transport.connect() as connection:
-                    while draft := self._next(chunk, waiting, given_back):
-                        if not self._send(chunk, connection, draft):
-                            break
+                with self._transport.connect(self._wanted(waiting)) as connections:
+                    words = (self._letters, self._pace, self._clock, self._stopping, given_back)
+                    Round(chunk, *words).send(waiting, connections)
             except TransientMailError as error:
                 # No connection to be had, or none that takes anything from us: none of these was tried, and all wait.
                 log.warning("no mail can be sent", why=without_addresses(str(error)), waiting=len(waiting))
@@ -94,49 +94,6 @@ class Postroom:
                     chunk.untried(draft, error)
                 waiting.clear()
 
-    def _next(self, chunk: Chunk, waiting: deque[Draft], given_back: Counter[str]) -> Draft | None:
-        """The next that may go at the pace that is set; None where nothing is left, or it is time to stop.
-
-        Others go before one whose domain must wait. Where all must, a short wait is waited for. One that is longer
-        gives the row back, and those behind it to the same domain come back after longer still.
-        """
-        soonest, turned = _PATIENCE_SECONDS, 0
-        while waiting and not self._stopping.is_set():
-            draft = waiting.popleft()
-            seconds = self._pace.wait(draft.email)
-            if not seconds:
-                return draft
-            if seconds > _PATIENCE_SECONDS:
-                domain = draft.email.rpartition("@")[2]
-                given_back[domain] += 1
-                chunk.postponed(draft, seconds * given_back[domain])
-                continue
-            waiting.append(draft)
-            soonest, turned = min(soonest, seconds), turned + 1
-            if turned >= len(waiting):
-                self._stopping.wait(soonest)
-                soonest, turned = _PATIENCE_SECONDS, 0
-        return None
-
-    def _send(self, chunk: Chunk, connection: Connection, draft: Draft) -> bool:
-        """Send one; whether the connection is still good. SenderRefusedError where it is good for nothing."""
-        try:
-            message = self._letters.fill(draft, self._clock())
-        except UNWRITABLE as error:
-            chunk.refused(draft, unwritable(error))
-            return True
-        try:
-            if connection.send(message, lambda: chunk.fence(draft)):
-                chunk.sent(draft)
-        except SenderRefusedError as error:
-            chunk.untried(draft, error)
-            raise
-        except MailError as error:
-            if isinstance(error, TransientMailError) and error.code == _CLOSING:
-                # About the connection or the server, whatever it was said to. In case it is this message's doing, after
-                # all, it comes back behind the others.
-                chunk.untried(draft, error, turns=2)
-                return False
-            chunk.refused(draft, error)
-            return error.code != 0
-        return True
+    def _wanted(self, waiting: Sequence[Draft]) -> int:
+        """How many connections these letters are worth."""
+        return max(min(self._settings.smtp_connections, len(waiting) // _WORTH_ANOTHER), 1)

@@ -16,7 +16,7 @@ from events_service.config import Settings
 from events_service.db.session import Database
 from events_service.db.tables import Attendee, Delivery, Event, Person, ReviewRecord
 from events_service.domain.cadence import Cadence, load_cadence
-from events_service.mail.wire import Fence, Outgoing
+from events_service.mail.wire import FENCE, Conversation, Outgoing
 from events_service.outbox import ROWS
 from events_service.postroom import Postroom
 from schedules.ticks import tick
@@ -154,16 +154,22 @@ class Wire:
         self.taken: list[Outgoing] = []
         self.connections = 0
         self.longest_seconds = 0.0
+        self.wide = False
         self.connecting: Callable[[], None] = lambda: None
         self.before: Callable[[Outgoing], None] = lambda message: None
         self.after: Callable[[Outgoing], None] = lambda message: None
 
     @contextmanager
-    def connect(self) -> Iterator[Wire]:
-        """Count it."""
+    def connect(self, most: int = 1) -> Iterator[list[Wire]]:
+        """Count it. One at a time, or `wide` as many as somebody wants."""
         self.connecting()
         self.connections += 1
-        yield self
+        yield [self] * (most if self.wide else 1)
+
+    @property
+    def usable(self) -> bool:
+        """It does not break."""
+        return True
 
     def close(self) -> None:
         """Nothing is kept open."""
@@ -172,10 +178,10 @@ class Wire:
         """It is always there."""
         return "wire"
 
-    def send(self, message: Outgoing, fence: Fence) -> bool:
+    def send(self, message: Outgoing) -> Conversation:
         """Take the message if the fence lets it."""
         self.before(message)
-        if not fence():
+        if not (yield FENCE):
             return False
         self.after(message)
         self.taken.append(message)

@@ -56,7 +56,7 @@ def claim(session: Session, *ids: int, token: str = "a", now: datetime = NOW, le
 
 
 def fence(session: Session, id: int, token: str = "a", now: datetime = NOW) -> bool:
-    return leases.fence(session, id, token, now, {}, 660)
+    return leases.fence(session, [id], token, now, {}, 660) == {id}
 
 
 def seen(session: Session, id: int) -> Delivery:
@@ -124,7 +124,7 @@ def test_a_lease_that_ran_out_before_data_is_pending_again(session: Session) -> 
     assert outbox.sweep(session, NOW) == 1
     back = seen(session, id)
     assert (back.state, back.lease_token, back.rung_at, back.attempts) == ("pending", None, None, 0)
-    assert not leases.settle_sent(session, id, "a", NOW)
+    assert not leases.settle_sent(session, [id], "a", NOW)
     assert claim(session, id, token="b") == [id]
 
 
@@ -163,7 +163,7 @@ def test_the_servers_word_settles_what_was_thought_unknown(session: Session) -> 
     run_out(session)
     outbox.sweep(session, NOW)
     assert outbox.counts(session) == {"unknown": 3}
-    assert leases.settle_sent(session, ids[0], "a", NOW)
+    assert leases.settle_sent(session, [ids[0]], "a", NOW)
     assert leases.settle_failed(session, ids[1], "a", 554, "no", NOW)
     assert leases.settle_transient(session, held(session, ids[2]), "a", 451, "later", NOW, 60, 12)
     assert [seen(session, id).state for id in ids] == ["sent", "failed", "pending"]
@@ -176,7 +176,7 @@ def test_an_organisers_word_stands_against_a_late_one(session: Session) -> None:
     run_out(session)
     outbox.sweep(session, NOW)
     assert outbox.settle_by_hand(session, id, False, NOW)
-    assert not leases.settle_sent(session, id, "a", NOW)
+    assert not leases.settle_sent(session, [id], "a", NOW)
     assert seen(session, id).state == "pending"
 
 

@@ -106,7 +106,7 @@ class Walk(RuleBasedStateMachine):
         if answer == "paced":
             chunk.postponed(draft, 90.0)
             return
-        if not chunk.fence(draft):
+        if not chunk.fence([draft]):
             return
         self.heard.add(draft.row.person_id)
         # Its policy allows a doubtful message once more at the most, and each word of an organiser once.

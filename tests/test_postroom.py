@@ -395,7 +395,7 @@ def test_a_ledger_that_cannot_be_written_stops_the_sending_and_loses_no_word(
     """The commit before the second message's DATA fails: the first one's word is kept, and the rest is given back."""
     real, calls = leases.fence, []
 
-    def fence(session: Session, *words: object) -> bool:
+    def fence(session: Session, *words: object) -> frozenset[int]:
         calls.append(words)
         if len(calls) == 2:
             raise DatabaseError("database: is locked by another process")

@@ -83,11 +83,11 @@ def half_sent_then_all(house: House, back_up: Callable[[], Restore]) -> Restore:
     house.postroom.deliver(ids[:3])
     with house.database.write() as session:
         leases.claim(session, ids[3:5], "a worker", INVITED, 120)
-        assert leases.fence(session, ids[3], "a worker", INVITED, {}, 660)
+        assert leases.fence(session, ids[3:4], "a worker", INVITED, {}, 660)
     restore = back_up()
     with house.database.write() as session:
         leases.give_back(session, "a worker", INVITED)
-        assert leases.settle_sent(session, ids[3], "a worker", INVITED)
+        assert leases.settle_sent(session, ids[3:4], "a worker", INVITED)
     house.work(INVITED + HOUR)
     assert len(house.wire.taken) == 5
     heartbeat.begin(house.database, house.settings, INVITED + HOUR)

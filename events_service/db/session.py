@@ -18,6 +18,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import event
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import make_url
 from sqlmodel import Session
 
@@ -119,6 +120,14 @@ def database_in(dialect: str, seconds: float) -> sa.ColumnElement[datetime]:
         shift = f"{seconds:+.3f} seconds"
         return sa.type_coerce(sa.func.strftime("%Y-%m-%d %H:%M:%f000", "now", shift), UTCDateTime)
     return sa.type_coerce(sa.func.clock_timestamp() + sa.func.make_interval(0, 0, 0, 0, 0, 0, seconds), UTCDateTime)
+
+
+def one_of(dialect: str, column: sa.ColumnElement[int], name: str) -> sa.ColumnElement[bool]:
+    """Whether a whole number is in the list that the parameter `name` is told: one statement, however long the list."""
+    if dialect == "sqlite":
+        told = sa.func.json_each(sa.bindparam(name, type_=sa.JSON)).table_valued("value")
+        return column.in_(sa.select(told.c.value))
+    return column == sa.any_(sa.bindparam(name, type_=postgresql.ARRAY(sa.BigInteger)))
 
 
 def wait_no_longer(session: Session, seconds: float) -> None:

@@ -57,9 +57,17 @@ class Writer:
 
     def run(self, statement: sa.UpdateBase, values: Mapping[str, Any]) -> int:
         """Execute a statement, which must be the same object each time; how many rows it changed."""
+        self._execute(statement, values)
+        return int(self._cursor.rowcount)
+
+    def returned(self, statement: sa.UpdateBase, values: Mapping[str, Any]) -> list[Any]:
+        """The same for one that returns a column, as the driver gives it: of each row that it changed."""
+        self._execute(statement, values)
+        return [row[0] for row in self._cursor.fetchall()]
+
+    def _execute(self, statement: sa.UpdateBase, values: Mapping[str, Any]) -> None:
         prepared = _prepared(statement, self._dialect)
         self._cursor.execute(prepared.sql, prepared.bound(values))
-        return int(self._cursor.rowcount)
 
     def __enter__(self) -> Writer:
         return self

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from events_service.errors import MailError, TransientMailError
-from events_service.mail.wire import Fence, Outgoing
+from events_service.mail.wire import FENCE, Conversation, Outgoing
 
 
 class Maildir:
@@ -24,10 +24,10 @@ class Maildir:
         self.path, self.durable = path, durable
 
     @contextmanager
-    def connect(self) -> Iterator[Maildir]:
-        """Make the folders if they are not there."""
+    def connect(self, most: int = 1) -> Iterator[list[Maildir]]:
+        """Make the folders if they are not there. It takes as many at the same time as somebody wants."""
         self._prepare()
-        yield self
+        yield [self] * most
 
     def close(self) -> None:
         """Nothing is kept open."""
@@ -42,9 +42,14 @@ class Maildir:
             raise MailError(f"{self.path}: cannot be written by this user")
         return f"maildir {self.path}"
 
-    def send(self, message: Outgoing, fence: Fence) -> bool:
+    @property
+    def usable(self) -> bool:
+        """Always."""
+        return True
+
+    def send(self, message: Outgoing) -> Conversation:
         """Write the message to tmp, then move it to new in one step."""
-        if not fence():
+        if not (yield FENCE):
             return False
         file_ = self.file_of(message.message_id)
         draft = self.path / "tmp" / f"{file_.name}.{os.getpid()}"

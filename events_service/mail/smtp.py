@@ -13,19 +13,19 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from events_service.errors import MailError, SenderRefusedError, TransientMailError
+from events_service.errors import MailError, TransientMailError
 from events_service.mail.smtp_client import Server
 from events_service.mail.smtp_line import CLOSING, Line, Timeouts
-from events_service.mail.wire import Fence, Outgoing
+from events_service.mail.wire import Conversation, Outgoing
 
 FINAL_DOT_SECONDS = 600.0
 IDLE_SECONDS = 30.0
-MAX_IDLE = 8
+MAX_IDLE = 16
 _ASK_AFTER_SECONDS = 5.0
 _MOST_MESSAGES = 1000
 """Over one connection: Exim closes those that go on (`smtp_accept_max_per_connection`)."""
 _SHARE_SECONDS = 600.0
-"""For so long what was learned of a server's limit is kept to: it may have been a restart."""
+"""For so long what was learned of a server's limits is kept to: it may have been a restart."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 300.0
 
 
@@ -62,6 +62,7 @@ class Smtp:
         self._closed = False
         self._reaper: threading.Timer | None = None
         self._most, self._most_until = _MOST_MESSAGES, float("-inf")
+        self._used, self._width, self._width_until = 0, 0, float("-inf")
         self._pause, self._paused_until = 0.0, float("-inf")
         weakref.finalize(self, _hang_up, self._idle)
         _LIVING.add(self)
@@ -72,13 +73,19 @@ class Smtp:
         return self.timeouts.longest_seconds
 
     @contextmanager
-    def connect(self) -> Iterator[SmtpConnection]:
-        """A connection that is kept for the next when done; TransientMailError where there is none to be had."""
-        connection = SmtpConnection(self, self._take())
+    def connect(self, most: int = 1) -> Iterator[list[SmtpConnection]]:
+        """Connections that are kept for the next when done; TransientMailError where there is none to be had.
+
+        The server may give fewer than `most`: then it is asked for no more at a time for ten minutes.
+        """
+        lines = [self._take()]
         try:
-            yield connection
+            while len(lines) < most and (line := self._one_more()):
+                lines.append(line)
+            yield [SmtpConnection(self, line) for line in lines]
         finally:
-            self._give_back(connection.line)
+            for line in lines:
+                self._give_back(line)
 
     def close(self) -> None:
         """Say goodbye on those that are idle; what is in use is closed when it is given back."""
@@ -93,16 +100,9 @@ class Smtp:
             raise MailError(str(error), error.code, error.enhanced) from error
         return f"{self.server.scheme}://{self.server.host}:{self.server.port}"
 
-    def renewed(self, line: Line) -> Line:
-        """The line if it is good for one more message, else another. SenderRefusedError where there is none."""
-        if line.taken < self._share() and line.alive(ask=False):
-            return line
-        line.close()
-        try:
-            self._see_that_it_is_no_pause()
-            return self._open()
-        except TransientMailError as error:
-            raise SenderRefusedError(str(error), error.code, error.enhanced) from error
+    def usable(self, line: Line) -> bool:
+        """Whether one more message can go over a line now."""
+        return line.taken < self._share() and not self._pause_left() and line.alive(ask=False)
 
     def heed(self, line: Line, *, took: bool) -> None:
         """Learn from what the server said last; `took` where it took a message."""
@@ -120,23 +120,14 @@ class Smtp:
         """How many messages go over one connection, as far as is known now."""
         return self._most if self._monotonic() < self._most_until else _MOST_MESSAGES
 
-    def _see_that_it_is_no_pause(self) -> None:
-        wait = self._paused_until - self._monotonic()
-        if wait > 0:
-            raise TransientMailError(f"{self.server}: it said 421 and is left alone for {wait:.1f} s more", CLOSING)
+    def _pause_left(self) -> float:
+        """How many seconds nobody connects for."""
+        return max(self._paused_until - self._monotonic(), 0.0)
 
     def _take(self) -> Line:
-        self._see_that_it_is_no_pause()
-        while True:
-            with self._lock:
-                if not self._idle:
-                    break
-                since, line = self._idle.pop()
-            idle = self._monotonic() - since
-            if idle < self._idle_seconds and line.alive(ask=idle >= _ASK_AFTER_SECONDS):
-                return line
-            line.close()
-        return self._open()
+        if wait := self._pause_left():
+            raise TransientMailError(f"{self.server}: it said 421 and is left alone for {wait:.1f} s more", CLOSING)
+        return self._in_use(self._out_of_idle() or self._open())
 
     def _open(self) -> Line:
         try:
@@ -145,6 +136,38 @@ class Smtp:
             if error.code == CLOSING:
                 self._slow_down()
             raise
+
+    def _one_more(self) -> Line | None:
+        """Another beside those that are in use, if the server gives it. That it does not is no reason to pause."""
+        with self._lock:
+            if self._used >= self._width and self._monotonic() < self._width_until:
+                return None
+        line = self._out_of_idle()
+        if line is None:
+            try:
+                line = self.server.open(self.timeouts)
+            except TransientMailError:
+                with self._lock:
+                    self._width, self._width_until = self._used, self._monotonic() + _SHARE_SECONDS
+                return None
+        return self._in_use(line)
+
+    def _in_use(self, line: Line) -> Line:
+        with self._lock:
+            self._used += 1
+        return line
+
+    def _out_of_idle(self) -> Line | None:
+        """One that is kept and still good."""
+        while True:
+            with self._lock:
+                if not self._idle:
+                    return None
+                since, line = self._idle.pop()
+            idle = self._monotonic() - since
+            if idle < self._idle_seconds and line.alive(ask=idle >= _ASK_AFTER_SECONDS):
+                return line
+            line.close()
 
     def _slow_down(self) -> None:
         with self._lock:
@@ -156,6 +179,7 @@ class Smtp:
 
     def _give_back(self, line: Line) -> None:
         with self._lock:
+            self._used -= 1
             kept = line.usable and not self._closed and len(self._idle) < MAX_IDLE and line.taken < self._share()
             if kept:
                 self._idle.append((self._monotonic(), line))
@@ -192,7 +216,7 @@ class Smtp:
 
     def forget(self) -> None:
         """In a fork: the connections are the parent's, which goes on using them."""
-        self._lock, self._reaper = threading.Lock(), None
+        self._lock, self._reaper, self._used = threading.Lock(), None, 0
         _hang_up(self._idle)
 
 
@@ -202,12 +226,17 @@ class SmtpConnection:
     def __init__(self, smtp: Smtp, line: Line) -> None:
         self._smtp, self.line = smtp, line
 
-    def send(self, message: Outgoing, fence: Fence) -> bool:
-        """Send one message. See `wire.Connection.send`."""
-        self.line = line = self._smtp.renewed(self.line)
+    @property
+    def usable(self) -> bool:
+        """Whether one more message can go over it: not where the server is left alone."""
+        return self._smtp.usable(self.line)
+
+    def send(self, message: Outgoing) -> Conversation:
+        """Send one message. See `wire.Conversation`."""
+        line = self.line
         before = line.taken
         try:
-            return line.send(message, fence)
+            return (yield from line.send(message))
         finally:
             self._smtp.heed(line, took=line.taken > before)
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from events_service.errors import TransientMailError
+from events_service.mail.conversations import alone
 from events_service.mail.smtp_line import LOST, Line, Timeouts, why
 from events_service.mail.smtp_replies import NonsenseError, Reply, Talk
 
@@ -108,11 +109,15 @@ class _Client(smtplib.SMTP):
             raise smtplib.SMTPServerDisconnected("the connection is closed")
         if self._talk is None or self._talk.sock is not self.sock:
             self._talk = Talk(self.sock)
+        # smtplib's own sending, and a handshake, wait for the socket.
+        self.sock.setblocking(False)
         try:
-            return self._talk.read(self.timeout)
+            answer = alone(self._talk.read(self.timeout))
         except LOST:
             self.close()
             raise
+        self.sock.settimeout(self.timeout)
+        return answer
 
     def ehlo(self, name: str = "") -> tuple[int, bytes]:
         code, text = super().ehlo(name)
@@ -137,6 +142,7 @@ class _Client(smtplib.SMTP):
         # The last piece of a message must not wait until those before it are acknowledged.
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        self.sock.setblocking(False)
         return Line(self._talk, self.esmtp_features, timeouts)
 
 

@@ -20,9 +20,10 @@ from events_service.errors import (
     TransientMailError,
     UnknownMailError,
 )
+from events_service.mail.conversations import alone
 from events_service.mail.envelope import after_data, commands
 from events_service.mail.smtp_replies import Reply, Talk
-from events_service.mail.wire import Fence, Outgoing
+from events_service.mail.wire import FENCE, Conversation, Outgoing, Steps
 
 CLOSING = 421
 SHARE = 10
@@ -77,15 +78,15 @@ class Line:
         self.usable, self.taken = True, 0
         self.closing: Reply | None = None
 
-    def send(self, message: Outgoing, fence: Fence) -> bool:
-        """Send one message. See `wire.Connection.send`."""
+    def send(self, message: Outgoing) -> Conversation:
+        """Send one message. See `wire.Conversation`."""
         if not self.usable:
             raise TransientMailError("the connection was lost before")
         envelope = commands(message, self._offered)
         body = after_data(message.data)
-        if not (self._ask_at_once if self._pipelining else self._ask_in_turn)(*envelope, fence):
+        if not (yield from (self._ask_at_once if self._pipelining else self._ask_in_turn)(*envelope)):
             return False
-        self._hand_over(body)
+        yield from self._hand_over(body)
         self.taken += 1
         return True
 
@@ -95,7 +96,7 @@ class Line:
             # It closed, or says that it is about to, as after some time in which nothing was sent.
             self.usable = False
         elif self.usable and ask:
-            self._reset()
+            alone(self._reset())
         if not self.usable:
             self.drop()
         return self.usable
@@ -106,27 +107,27 @@ class Line:
             self.usable = False
             with suppress(*LOST):
                 seconds = min(_FAREWELL_SECONDS, self.timeouts.command)
-                self._talk.send(b"QUIT\r\n", seconds)
-                self._talk.read(seconds)
+                alone(self._talk.send(b"QUIT\r\n", seconds))
+                alone(self._talk.read(seconds))
         self._talk.sock.close()
 
-    def _ask_at_once(self, mail: bytes, rcpt: bytes, fence: Fence) -> bool:
-        if not fence():
+    def _ask_at_once(self, mail: bytes, rcpt: bytes) -> Conversation:
+        if not (yield FENCE):
             return False
         times = self.timeouts
         answers: dict[str, Reply] = {}
         self.usable = False
         lost: BaseException | None = None
         try:
-            self._talk.send(mail + rcpt + b"DATA\r\n", times.command)
+            yield from self._talk.send(mail + rcpt + b"DATA\r\n", times.command)
             for phase, seconds in (("MAIL", times.command), ("RCPT", times.command), ("DATA", times.data)):
-                answers[phase] = self._talk.read(seconds)
+                answers[phase] = yield from self._talk.read(seconds)
         except LOST as error:
             lost = error
-        self._go_by(answers, lost)
+        yield from self._go_by(answers, lost)
         return True
 
-    def _ask_in_turn(self, mail: bytes, rcpt: bytes, fence: Fence) -> bool:
+    def _ask_in_turn(self, mail: bytes, rcpt: bytes) -> Conversation:
         times = self.timeouts
         answers: dict[str, Reply] = {}
         self.usable = False
@@ -135,19 +136,19 @@ class Line:
             ("RCPT", rcpt, times.command),
             ("DATA", b"DATA\r\n", times.data),
         ):
-            if phase == "DATA" and not fence():
-                self._reset()
+            if phase == "DATA" and not (yield FENCE):
+                yield from self._reset()
                 return False
             lost: BaseException | None = None
             try:
-                self._talk.send(command, seconds)
-                answers[phase] = self._talk.read(seconds)
+                yield from self._talk.send(command, seconds)
+                answers[phase] = yield from self._talk.read(seconds)
             except LOST as error:
                 lost = error
-            self._go_by(answers, lost)
+            yield from self._go_by(answers, lost)
         return True
 
-    def _go_by(self, answers: Mapping[str, Reply], lost: BaseException | None) -> None:
+    def _go_by(self, answers: Mapping[str, Reply], lost: BaseException | None) -> Steps[None]:
         """Return if the server wants to hear more, else leave the connection ready for the next message, and raise.
 
         The first refusal is the outcome, whatever became of the commands after it.
@@ -158,7 +159,7 @@ class Line:
             if answer.kind in (4, 5):
                 self.closing = next((other for other in answers.values() if other.code == CLOSING), None)
                 if lost is None and self.closing is None:
-                    self._begin_anew(answers)
+                    yield from self._begin_anew(answers)
                 if not self.usable:
                     self.drop()
                 raise self._refusal(phase, answer)
@@ -173,26 +174,27 @@ class Line:
             self.drop()
             raise TransientMailError("the server said more than it was asked before the message was sent")
 
-    def _begin_anew(self, answers: Mapping[str, Reply]) -> None:
+    def _begin_anew(self, answers: Mapping[str, Reply]) -> Steps[None]:
         """After a refusal: end what DATA may have begun with nothing in it (RFC 2920 3.1), and forget the rest."""
         word = answers["DATA"].kind if "DATA" in answers else 5
         if word == 3:
             with suppress(*LOST):
-                self._talk.send(b".\r\n", self.timeouts.block)
-                self._talk.read(self.timeouts.command)
+                yield from self._talk.send(b".\r\n", self.timeouts.block)
+                yield from self._talk.read(self.timeouts.command)
                 self.usable = not self._talk.more
         elif word in (4, 5):
-            self._reset()
+            yield from self._reset()
 
-    def _reset(self) -> None:
+    def _reset(self) -> Steps[None]:
         self.usable = False
         with suppress(*LOST):
-            self._talk.send(b"RSET\r\n", self.timeouts.command)
-            self.usable = self._talk.read(self.timeouts.command).kind == 2 and not self._talk.more
+            yield from self._talk.send(b"RSET\r\n", self.timeouts.command)
+            answer = yield from self._talk.read(self.timeouts.command)
+            self.usable = answer.kind == 2 and not self._talk.more
 
-    def _hand_over(self, body: bytes) -> None:
+    def _hand_over(self, body: bytes) -> Steps[None]:
         try:
-            self._talk.send(body, self.timeouts.block)
+            yield from self._talk.send(body, self.timeouts.block)
         except LOST as error:
             # The final dot was not sent, so the server has nothing that it could deliver. It may have said why.
             answer = self._unasked()
@@ -202,7 +204,7 @@ class Line:
                 raise self._refusal("DATA", answer) from error
             raise TransientMailError(f"lost the connection while sending the message: {why(error)}") from error
         try:
-            answer = self._talk.read(self.timeouts.dot)
+            answer = yield from self._talk.read(self.timeouts.dot)
         except LOST as error:
             self.drop()
             raise UnknownMailError(f"lost the connection before the server's word: {why(error)}") from error
@@ -241,7 +243,7 @@ class Line:
         """A reply that came though nothing, or something else, was asked."""
         with suppress(*LOST):
             if not self._talk.quiet():
-                return self._talk.read(0.0)
+                return alone(self._talk.read(0.0))
         return None
 
     def drop(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import select
 import smtplib
 import socket
 import ssl
@@ -12,11 +11,15 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from events_service.domain.delivery import enhanced_code
+from events_service.mail.wire import Steps, Wait
 
 MAX_LINE = 4096
 MAX_LINES = 200
 _AT_ONCE = 4096
 _SHOWN = 300
+_EMPTY = (BlockingIOError, ssl.SSLWantReadError)
+"""Nothing came yet; or, a matter of TLS alone, nothing that was said."""
+_FULL = (BlockingIOError, ssl.SSLWantWriteError)
 _LINE = re.compile(rb"([2-5][0-9][0-9])(?:([ -])(.*))?", re.DOTALL)
 
 
@@ -47,34 +50,41 @@ class Reply(NamedTuple):
 
 
 class Talk:
-    """One end of a connection. Errors are OSError (also TimeoutError) and SMTPException: after one it is of no use."""
+    """One end of a connection, which must not block: what takes time are steps of a conversation.
+
+    Errors are OSError (also TimeoutError) and SMTPException: after one it is of no use.
+    """
 
     def __init__(self, sock: socket.socket, monotonic: Callable[[], float] = time.monotonic) -> None:
         self.sock, self._monotonic = sock, monotonic
         self._unread = b""
-        self._timeout: float | None = None
-        self._poll = select.poll()
-        self._poll.register(sock, select.POLLIN)
-        # Of what TLS has decrypted the system knows nothing.
-        self._pending: Callable[[], int] = sock.pending if isinstance(sock, ssl.SSLSocket) else lambda: 0
 
     @property
     def more(self) -> bool:
         """Whether more came than was read. A server has no reason to say anything unasked, but that it closes."""
         return bool(self._unread)
 
-    def send(self, data: bytes, seconds: float) -> None:
+    def send(self, data: bytes, seconds: float) -> Steps[None]:
         """Send all of it within so many seconds. Where that fails, its last octet was not sent."""
-        self._within(seconds)
-        self.sock.sendall(data)
+        until = self._monotonic() + seconds
+        left = memoryview(data)
+        while left:
+            try:
+                left = left[self.sock.send(left) :]
+            except ssl.SSLWantReadError:
+                yield Wait(self.sock, False, until)
+            except _FULL:
+                yield Wait(self.sock, True, until)
 
-    def read(self, seconds: float) -> Reply:
+    def read(self, seconds: float) -> Steps[Reply]:
         """The next reply, all of it within so many seconds."""
         until = self._monotonic() + seconds
-        self._within(seconds)
         code, lines = b"", list[bytes]()
         while len(lines) < MAX_LINES:
-            line = self._line(until, late=bool(lines))
+            line = self._told()
+            if line is None:
+                yield from self._hear(until)
+                continue
             found = _LINE.fullmatch(line)
             if found is None or (lines and found[1] != code):
                 raise NonsenseError(f"what was said cannot be understood: {_shown(line)}")
@@ -88,42 +98,40 @@ class Talk:
         """Whether the connection is open and nothing was said unasked. What was is the next reply."""
         if self._unread:
             return False
-        if not self._pending() and not self._poll.poll(0):
-            return True
-        self._within(0.0)
         try:
             self._unread = self.sock.recv(_AT_ONCE)
-        except (BlockingIOError, ssl.SSLWantReadError):
-            # A matter of TLS alone, such as a session ticket.
+        except _EMPTY:
             return True
         except OSError:
             pass
         return False
 
-    def _line(self, until: float, *, late: bool) -> bytes:
-        """The next line. `late` where time has passed since the reply was first waited for."""
-        end = self._unread.find(b"\n")
-        while end < 0:
-            if len(self._unread) > MAX_LINE:
+    def _told(self) -> bytes | None:
+        """The next line of what was heard, None where there is none yet."""
+        line, end, rest = self._unread.partition(b"\n")
+        if not end:
+            if len(line) > MAX_LINE:
                 raise NonsenseError(f"a line of more than {MAX_LINE} octets")
-            if late:
-                # Who says a little now and then is not waited for any longer.
-                self._within(until - self._monotonic())
-            got = self.sock.recv(_AT_ONCE)
-            if not got:
-                raise smtplib.SMTPServerDisconnected("the server closed the connection")
-            late, self._unread = True, self._unread + got
-            end = self._unread.find(b"\n")
-        line, self._unread = self._unread[:end], self._unread[end + 1 :]
+            return None
+        self._unread = rest
         return line.removesuffix(b"\r")
 
-    def _within(self, seconds: float) -> None:
-        if seconds < 0:
-            raise TimeoutError("timed out")
-        # It is a system call.
-        if seconds != self._timeout:
-            self.sock.settimeout(seconds)
-            self._timeout = seconds
+    def _hear(self, until: float) -> Steps[None]:
+        """Wait for more. Who says a little now and then is not waited for any longer."""
+        while True:
+            if self._monotonic() > until:
+                raise TimeoutError("timed out")
+            try:
+                got = self.sock.recv(_AT_ONCE)
+            except ssl.SSLWantWriteError:
+                yield Wait(self.sock, True, until)
+            except _EMPTY:
+                yield Wait(self.sock, False, until)
+            else:
+                break
+        if not got:
+            raise smtplib.SMTPServerDisconnected("the server closed the connection")
+        self._unread += got
 
 
 def _shown(text: bytes) -> str:

@@ -1,18 +1,45 @@
-"""What a transport is.
+"""What a transport is, and what a conversation with a mail server is.
 
-A transport is dumb: no database, no retry, no logging. `send` calls `fence` just before DATA, or before the group of
-commands that DATA is the last of; where that says no, nothing is sent and it returns False. Errors propagate as
-MailError, and the caller decides.
+A transport is dumb: no database, no retry, no logging. Errors propagate as MailError, and the caller decides.
+
+A conversation is a generator, so that one thread can hold many side by side (`conversations`). It yields FENCE just
+before DATA, or before the group of commands that DATA is the last of, and is told whether the message may go; it yields
+a `Wait` where it can do nothing before its socket is ready.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import socket
+from collections.abc import Generator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from enum import Enum
+from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
 
-Fence = Callable[[], bool]
+T = TypeVar("T")
+
+
+class Wait(NamedTuple):
+    """Until the socket can be read, or written, but not past a moment of the monotonic clock: then TimeoutError."""
+
+    sock: socket.socket
+    writing: bool
+    until: float
+
+
+class _Fence(Enum):
+    FENCE = "fence"
+
+
+FENCE: Final = _Fence.FENCE
+Steps: TypeAlias = Generator[Wait, None, T]
+"""A part of a conversation that meets no fence."""
+Conversation: TypeAlias = Generator[Wait | Literal[_Fence.FENCE], Any, bool]
+"""Sends one message. It returns False, having sent nothing, if it was told False at the fence.
+
+TransientMailError, PermanentMailError, or UnknownMailError where the connection broke after DATA; and
+SenderRefusedError where the next message need not be tried either.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,14 +53,15 @@ class Outgoing:
 
 
 class Connection(Protocol):
-    """An open way out, good for many messages, one recipient each."""
+    """An open way out, good for many messages, one after the other, one recipient each."""
 
-    def send(self, message: Outgoing, fence: Fence) -> bool:
-        """Send one message. False if the fence said no.
+    @property
+    def usable(self) -> bool:
+        """Whether one more message can go over it."""
+        ...
 
-        TransientMailError, PermanentMailError, or UnknownMailError where the connection broke after DATA; and
-        SenderRefusedError where the next message need not be tried either.
-        """
+    def send(self, message: Outgoing) -> Conversation:
+        """Begin to send a message."""
         ...
 
 
@@ -46,8 +74,8 @@ class Transport(Protocol):
     @property
     def longest_seconds(self) -> float: ...
 
-    def connect(self) -> AbstractContextManager[Connection]:
-        """Open a connection; TransientMailError if there is none to be had now."""
+    def connect(self, most: int = 1) -> AbstractContextManager[Sequence[Connection]]:
+        """Open connections, `most` at the most; TransientMailError if there is none to be had now."""
         ...
 
     def close(self) -> None:

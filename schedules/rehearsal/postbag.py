@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from events_service.mail.maildir import Maildir
-from events_service.mail.wire import Fence, Outgoing
+from events_service.mail.wire import Conversation, Outgoing
 
 _BOUNDARY = re.compile(rb'boundary="([^"]+)"')
 _TYPE = re.compile(rb"Content-Type: ([a-z]+/[a-z]+)(?:.*?;\s*method=([A-Z]+))?", re.DOTALL)
@@ -24,9 +24,9 @@ class Postbag(Maildir):
         super().__init__(path, durable=False)
         self._new: list[Path] = []
 
-    def send(self, message: Outgoing, fence: Fence) -> bool:
+    def send(self, message: Outgoing) -> Conversation:
         """See `Maildir.send`."""
-        sent = super().send(message, fence)
+        sent = yield from super().send(message)
         if sent:
             self._new.append(self.file_of(message.message_id))
         return sent

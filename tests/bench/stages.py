@@ -20,7 +20,8 @@ from events_service.db.writer import SharedWriter, Writer
 from events_service.letter_contents import Contents
 from events_service.letters import Letters
 from events_service.mail.compose import Form
-from events_service.mail.smtp import Smtp, SmtpConnection
+from events_service.mail.conversations import Conversations
+from events_service.mail.smtp_client import Server
 from events_service.mail.wire import Outgoing
 from events_service.postroom import Postroom
 
@@ -29,8 +30,10 @@ TIMED: tuple[tuple[type, str, str], ...] = (
     (InvitationTemplate, "fill", "calendar"),
     (Form, "fill", "mime"),
     (Letters, "fill", "letter"),
-    (SmtpConnection, "send", "smtp"),
-    (Smtp, "_open", "connect"),
+    (Conversations, "begin", "smtp"),
+    (Conversations, "answer", "smtp"),
+    (Conversations, "listen", "smtp"),
+    (Server, "open", "connect"),
     (Postroom, "deliver", "other"),
     (Writer, "write", "database"),
     (SharedWriter, "write", "database"),

@@ -159,9 +159,9 @@ def test_a_claim_and_a_cancellation_at_once(postgres_database: Database, setting
         with postgres_database.write() as worker:
             assert leases.claim(worker, ids, "late", INVITED, 120) == []
             # Nobody else can know of it yet: the one that was claimed before may still go.
-            assert leases.fence(worker, early.id or 0, "early", INVITED, {}, 660)
+            assert leases.fence(worker, [early.id], "early", INVITED, {}, 660)
     with postgres_database.write() as worker:
-        assert leases.settle_sent(worker, early.id or 0, "early", INVITED)
+        assert leases.settle_sent(worker, [early.id], "early", INVITED)
     with postgres_database.write() as session:
         assert "cancellation p0" not in states(session)
         assert campaigns.retell_cancelled(session, INVITED) == 1

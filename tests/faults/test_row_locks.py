@@ -36,16 +36,16 @@ def test_a_fence_that_waits_for_an_erasure_lets_nothing_pass(house: House) -> No
         leases.claim(session, ids, "w", INVITED, 120)
         id = row_of(session, "invitation", ADA).id or 0
 
-    def fence() -> bool:
+    def fence() -> frozenset[int]:
         with house.database.write() as session:
-            return leases.fence(session, id, "w", INVITED, {}, 660)
+            return leases.fence(session, [id], "w", INVITED, {}, 660)
 
     with house.database.write() as session:
         personal_data.erase(session, ADA, INVITED)
         thread, came = in_thread(fence)
         until_one_waits(house.database, lambda: bool(came))
     thread.join(PATIENCE)
-    assert came == [False]
+    assert came == [frozenset()]
     with house.database.read() as session:
         row = session.get_one(Delivery, id)
     assert (row.state, row.last_error) == ("cancelled", "the person was erased")

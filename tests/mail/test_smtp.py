@@ -17,6 +17,7 @@ from events_service.errors import (
     TransientMailError,
     UnknownMailError,
 )
+from events_service.mail.conversations import alone
 from events_service.mail.smtp import Smtp
 from events_service.mail.smtp_line import Timeouts
 from events_service.mail.transports import transport
@@ -38,8 +39,8 @@ def yes() -> bool:
 
 
 def send(server: Smtp, *messages: Outgoing) -> list[bool]:
-    with server.connect() as connection:
-        return [connection.send(message, yes) for message in messages or (MESSAGE,)]
+    with server.connect() as [connection]:
+        return [alone(connection.send(message), yes) for message in messages or (MESSAGE,)]
 
 
 def plain(port: int, *, timeout: float = 20.0, final_timeout: float = 20.0) -> Smtp:
@@ -105,30 +106,30 @@ def test_one_connection_takes_many(offers: tuple[str, ...]) -> None:
 
 
 def test_what_the_fence_stops_never_reaches_data() -> None:
-    with scripted() as server, plain(server.port).connect() as connection:
-        assert connection.send(MESSAGE, lambda: False) is False
-        assert connection.send(MESSAGE, yes) is True
+    with scripted() as server, plain(server.port).connect() as [connection]:
+        assert alone(connection.send(MESSAGE), lambda: False) is False
+        assert alone(connection.send(MESSAGE), yes) is True
         assert server.commands == ["EHLO", "MAIL", "RCPT", "RSET", "MAIL", "RCPT", "DATA"]
 
 
 def test_what_the_fence_stops_never_reaches_a_server_that_takes_commands_at_once() -> None:
-    with scripted(offers=PIPELINING) as server, plain(server.port).connect() as connection:
-        assert connection.send(MESSAGE, lambda: False) is False
+    with scripted(offers=PIPELINING) as server, plain(server.port).connect() as [connection]:
+        assert alone(connection.send(MESSAGE), lambda: False) is False
         assert server.commands == ["EHLO"]
-        assert connection.send(MESSAGE, yes) is True
+        assert alone(connection.send(MESSAGE), yes) is True
         assert server.messages == [MESSAGE.data]
 
 
 @pytest.mark.parametrize(("extensions", "before"), [((), ["EHLO", "MAIL", "RCPT"]), (PIPELINING, ["EHLO"])])
 def test_the_fence_is_asked_before_data_is_said(extensions: tuple[str, ...], before: list[str]) -> None:
     heard: list[list[str]] = []
-    with scripted(offers=extensions) as server, plain(server.port).connect() as connection:
+    with scripted(offers=extensions) as server, plain(server.port).connect() as [connection]:
 
         def fence() -> bool:
             heard.append(server.commands)
             return True
 
-        connection.send(MESSAGE, fence)
+        alone(connection.send(MESSAGE), fence)
     assert heard == [before]
 
 
@@ -139,8 +140,8 @@ def test_a_fence_that_fails_leaves_nothing_behind(offers: tuple[str, ...]) -> No
         def fence() -> bool:
             raise DatabaseError("the disk is full")
 
-        with pytest.raises(DatabaseError), smtp.connect() as connection:
-            connection.send(MESSAGE, fence)
+        with pytest.raises(DatabaseError), smtp.connect() as [connection]:
+            alone(connection.send(MESSAGE), fence)
         assert send(smtp) == [True]
         assert server.messages == [MESSAGE.data]
 
@@ -170,46 +171,46 @@ def test_a_refusal_says_the_phase_and_the_code(
     phase: str, answer: str, error: type[MailError], trickling: bool, offers: tuple[str, ...]
 ) -> None:
     script = scripted(offers=offers, trickling=trickling, **{phase: answer})
-    with script as server, plain(server.port).connect() as connection:
+    with script as server, plain(server.port).connect() as [connection]:
         with pytest.raises(MailError) as caught:
-            connection.send(MESSAGE, yes)
+            alone(connection.send(MESSAGE), yes)
         assert type(caught.value) is error
         assert caught.value.code == int(answer[:3])
         assert caught.value.enhanced == (answer.split()[1] if "." in answer else "")
         assert str(caught.value) == f"{'end of DATA' if phase == 'dot' else phase}: {answer}"
         assert server.taken.total() == 0
         server.script = {}
-        assert connection.send(MESSAGE, yes) is True, "the connection is good for the next"
+        assert alone(connection.send(MESSAGE), yes) is True, "the connection is good for the next"
         assert server.messages[-1] == MESSAGE.data
         assert server.connections == 1
 
 
 def test_no_recipient_and_data_refused_too() -> None:
     script = {"RCPT": "550 5.1.1 no such user", "DATA": "503 5.5.1 no valid recipients"}
-    with scripted(offers=PIPELINING, **script) as server, plain(server.port).connect() as connection:
+    with scripted(offers=PIPELINING, **script) as server, plain(server.port).connect() as [connection]:
         with pytest.raises(PermanentMailError, match=r"^RCPT: 550 5\.1\.1 no such user$") as caught:
-            connection.send(MESSAGE, yes)
+            alone(connection.send(MESSAGE), yes)
         assert (caught.value.code, caught.value.enhanced, caught.value.dead_address) == (550, "5.1.1", True)
         server.script = {}
-        assert connection.send(MESSAGE, yes) is True
+        assert alone(connection.send(MESSAGE), yes) is True
         assert server.commands[-7:] == ["MAIL", "RCPT", "DATA", "RSET", "MAIL", "RCPT", "DATA"]
 
 
 def test_no_recipient_and_a_server_that_wants_the_message_nevertheless() -> None:
     script = scripted(offers=PIPELINING, RCPT=["550 no such user", "250 fine"], dot=["554 no recipients", "250 taken"])
-    with script as server, plain(server.port).connect() as connection:
+    with script as server, plain(server.port).connect() as [connection]:
         with pytest.raises(PermanentMailError, match=r"^RCPT: 550 no such user$"):
-            connection.send(MESSAGE, yes)
-        assert connection.send(MESSAGE, yes) is True
+            alone(connection.send(MESSAGE), yes)
+        assert alone(connection.send(MESSAGE), yes) is True
         # A lone dot (RFC 2920 3.1).
         assert server.messages == [b"", MESSAGE.data]
 
 
 def test_a_refusal_stands_though_the_connection_is_lost_after_it() -> None:
     script = scripted(offers=PIPELINING, RCPT=f"550 no such user{DROP}")
-    with script as server, plain(server.port).connect() as connection:
+    with script as server, plain(server.port).connect() as [connection]:
         with pytest.raises(PermanentMailError, match=r"^RCPT: 550 no such user$") as caught:
-            connection.send(MESSAGE, yes)
+            alone(connection.send(MESSAGE), yes)
         assert caught.value.dead_address
 
 
@@ -237,28 +238,31 @@ def test_which_refusals_say_that_an_address_is_dead(
     ("phase", "how"), [("MAIL", DROP), ("RCPT", DROP), ("DATA", DROP), ("MAIL", HANG), ("DATA", HANG)]
 )
 def test_a_connection_lost_before_data_is_no_doubt(phase: str, how: str, offers: tuple[str, ...]) -> None:
-    with scripted(offers=offers, **{phase: how}) as server, plain(server.port).connect() as connection:
+    with scripted(offers=offers, **{phase: how}) as server, plain(server.port).connect() as [connection]:
         if how == HANG:
             # Short for that phase alone: what is answered may take its time.
             connection.line.timeouts = Timeouts(command=0.3) if phase == "MAIL" else Timeouts(data=0.3)
         with pytest.raises(TransientMailError, match=rf"^lost the connection at {phase}: ") as caught:
-            connection.send(MESSAGE, yes)
+            alone(connection.send(MESSAGE), yes)
         assert caught.value.code == 0
         assert server.messages == []
         with pytest.raises(TransientMailError):
-            connection.send(MESSAGE, yes)
+            alone(connection.send(MESSAGE), yes)
 
 
 @pytest.mark.parametrize("answer", [DROP, HANG, "what?", "354 more", b"250", b"25", b"25" + DROP.encode()])
 def test_after_the_final_dot_nobody_knows(answer: str | bytes, offers: tuple[str, ...]) -> None:
     script = scripted(offers=offers, dot=answer)
-    with script as server, plain(server.port, final_timeout=0.2).connect() as connection:
-        with pytest.raises(UnknownMailError):
-            connection.send(MESSAGE, yes)
+    with script as server:
+        smtp = plain(server.port, final_timeout=0.2)
+        with smtp.connect() as [connection]:
+            with pytest.raises(UnknownMailError):
+                alone(connection.send(MESSAGE), yes)
+            assert not connection.usable
         until(lambda: server.messages == [MESSAGE.data], "the message")
         # What comes next is not read as the word on the one before.
         with pytest.raises(UnknownMailError):
-            connection.send(MESSAGE, yes)
+            send(smtp)
         assert server.connections == 2
 
 
@@ -267,10 +271,10 @@ def test_a_message_that_did_not_go_whole_is_no_doubt(offers: tuple[str, ...]) ->
     message = replace(MESSAGE, data=b"x" * 70 + b"\r\n" + (b"y" * 70 + b"\r\n") * 400_000)
     for how, why in ((HANG, "no answer in time"), (DROP, "")):
         script = scripted(offers=offers, DATA=f"354 go on{how}")
-        with script as server, plain(server.port).connect() as connection:
+        with script as server, plain(server.port).connect() as [connection]:
             connection.line.timeouts = Timeouts(block=0.3)
             with pytest.raises(TransientMailError, match=f"^lost the connection while sending the message: {why}"):
-                connection.send(message, yes)
+                alone(connection.send(message), yes)
             assert server.messages == []
 
 
@@ -293,24 +297,24 @@ def test_a_refusal_in_the_middle_of_a_message_is_heard(then_closes: bool) -> Non
 
         thread = threading.Thread(target=serve)
         thread.start()
-        with plain(listener.getsockname()[1]).connect() as connection:
+        with plain(listener.getsockname()[1]).connect() as [connection]:
             connection.line.timeouts = Timeouts(block=20 if then_closes else 3)
             with pytest.raises(PermanentMailError, match=r"^DATA: 552 5\.3\.4 too much$"):
-                connection.send(message, yes)
+                alone(connection.send(message), yes)
         over.set()
         thread.join(20)
 
 
 def test_each_phase_has_its_time(offers: tuple[str, ...]) -> None:
     script = scripted(offers=offers, dot=f"{SLOWLY}250 taken")
-    with script as server, plain(server.port).connect() as connection:
+    with script as server, plain(server.port).connect() as [connection]:
         # The word on a whole message may take longer than a step.
         connection.line.timeouts = Timeouts(block=0.1)
-        assert connection.send(MESSAGE, yes) is True
+        assert alone(connection.send(MESSAGE), yes) is True
         server.script = {"MAIL": f"{SLOWLY}250 fine"}
         connection.line.timeouts = Timeouts(command=0.1)
         with pytest.raises(TransientMailError, match=r"^lost the connection at MAIL: no answer in time$"):
-            connection.send(MESSAGE, yes)
+            alone(connection.send(MESSAGE), yes)
 
 
 @pytest.mark.parametrize(
@@ -480,7 +484,7 @@ def test_what_cannot_go_to_this_server_fails_before_the_fence(offers: tuple[str,
         fences.append("asked")
         return True
 
-    with scripted(offers=[*offers, "SIZE 40"]) as server, plain(server.port).connect() as connection:
+    with scripted(offers=[*offers, "SIZE 40"]) as server, plain(server.port).connect() as [connection]:
         for message, why in (
             (MESSAGE, "the message has 51 octets, and the server takes at most 40"),
             (replace(MESSAGE, recipient="jürgen@example.org"), "SMTPUTF8"),
@@ -488,9 +492,12 @@ def test_what_cannot_go_to_this_server_fails_before_the_fence(offers: tuple[str,
             (replace(MESSAGE, data="Grüße\r\n".encode()), "7 bits"),
         ):
             with pytest.raises(PermanentMailError, match=why):
-                connection.send(replace(message, data=message.data[: 40 if message is not MESSAGE else None]), fence)
+                alone(
+                    connection.send(replace(message, data=message.data[: 40 if message is not MESSAGE else None])),
+                    fence,
+                )
         assert (fences, server.commands) == ([], ["EHLO"])
-        assert connection.send(replace(MESSAGE, data=b"short\r\n"), fence) is True
+        assert alone(connection.send(replace(MESSAGE, data=b"short\r\n")), fence) is True
         assert "mail FROM:<events@example.org> SIZE=7".lower() in [line.lower() for line in server.heard]
 
 

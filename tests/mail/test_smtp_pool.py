@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from events_service.errors import MailError, PermanentMailError, SenderRefusedError, TransientMailError
+from events_service.mail.conversations import alone
 from events_service.mail.smtp import MAX_IDLE, Smtp
 from events_service.mail.wire import Outgoing
 from tests.mail.servers import DROP, Heard, certificate, real_server, scripted, server_tls
@@ -39,9 +40,12 @@ def to(name: str) -> Outgoing:
 
 
 def send(smtp: Smtp, *names: str) -> None:
-    with smtp.connect() as connection:
-        for name in names:
-            assert connection.send(to(name), lambda: True)
+    """One after the other, over one connection for as long as it is good."""
+    waiting = list(names)
+    while waiting:
+        with smtp.connect() as [connection]:
+            while waiting and connection.usable:
+                assert alone(connection.send(to(waiting.pop(0))), lambda: True)
 
 
 def outcomes(smtp: Smtp, *names: str) -> list[str]:
@@ -77,9 +81,9 @@ def test_connections_that_are_used_at_the_same_time_are_several_and_a_few_are_ke
         at_once = threading.Barrier(MAX_IDLE + 2)
 
         def work() -> None:
-            with smtp.connect() as connection:
+            with smtp.connect() as [connection]:
                 at_once.wait(40)
-                connection.send(to("ada"), lambda: True)
+                alone(connection.send(to("ada")), lambda: True)
 
         threads = [threading.Thread(target=work) for _ in range(MAX_IDLE + 2)]
         for thread in threads:
@@ -141,8 +145,8 @@ def test_one_that_the_server_closed_while_idle_is_replaced_and_nothing_is_lost_o
         send(smtp, "ada")
         server.hang_up(goodbye)
         clock.now += idle
-        with smtp.connect() as connection:
-            assert connection.send(to("bob"), lambda: not fences.append("bob"))
+        with smtp.connect() as [connection]:
+            assert alone(connection.send(to("bob")), lambda: not fences.append("bob"))
         assert (server.taken, server.connections) == ({"ada@example.org": 1, "bob@example.org": 1}, 2)
         assert fences == ["bob"]
 
@@ -151,10 +155,12 @@ def test_one_that_the_server_closed_while_idle_is_replaced_and_nothing_is_lost_o
 def test_one_that_the_server_closes_between_messages_is_replaced_before_the_fence(offers: tuple[str, ...]) -> None:
     with scripted(offers=offers, dot=f"250 taken{DROP}") as server:
         smtp = kept(server.port)
-        with smtp.connect() as connection:
-            for name in ("ada", "bob", "cem"):
-                assert connection.send(to(name), lambda: True)
+        for name in ("ada", "bob", "cem"):
+            with smtp.connect() as [connection]:
+                assert connection.usable
+                assert alone(connection.send(to(name)), lambda: True)
                 until(lambda: not server.open, "the end of the connection")
+                assert not connection.usable
         assert server.taken == {f"{name}@example.org": 1 for name in ("ada", "bob", "cem")}
 
 
@@ -162,11 +168,14 @@ def test_a_server_that_is_gone_when_a_connection_is_to_be_replaced_is_no_matter_
     fences: list[str] = []
     with scripted() as server:
         smtp = kept(server.port)
-        with smtp.connect() as connection:
-            connection.send(to("ada"), lambda: True)
+        with smtp.connect() as [connection]:
+            alone(connection.send(to("ada")), lambda: True)
             server.close()
-            with pytest.raises(SenderRefusedError, match="Connection refused"):
-                connection.send(to("bob"), lambda: not fences.append("bob"))
+            assert not connection.usable
+            with pytest.raises(TransientMailError, match="the connection was lost before"):
+                alone(connection.send(to("bob")), lambda: not fences.append("bob"))
+        with pytest.raises(TransientMailError, match="Connection refused"):
+            send(smtp, "bob")
     assert fences == []
 
 
@@ -176,11 +185,14 @@ def test_one_that_is_lost_with_a_refusal_costs_no_later_message_anything(offers:
     fences: list[str] = []
     with scripted(offers=offers, **{phase: [f"550 5.7.1 not this one{DROP}", "250 fine"]}) as server:
         server.script |= {"DATA": [f"550 5.7.1 not this one{DROP}", "354 go on"]} if phase == "DATA" else {}
-        with kept(server.port).connect() as connection:
+        smtp = kept(server.port)
+        with smtp.connect() as [connection]:
             with pytest.raises(PermanentMailError):
-                connection.send(to("ada"), lambda: True)
+                alone(connection.send(to("ada")), lambda: True)
             until(lambda: not server.open, "the end of the connection")
-            assert connection.send(to("bob"), lambda: not fences.append("bob"))
+            assert not connection.usable
+        with smtp.connect() as [connection]:
+            assert alone(connection.send(to("bob")), lambda: not fences.append("bob"))
         assert (server.taken, server.connections, fences) == ({"bob@example.org": 1}, 2, ["bob"])
 
 
@@ -224,24 +236,26 @@ def test_a_rate_limit_pauses_however_many_were_taken_before(phase: str) -> None:
         assert server.connections == 1
 
 
-def test_who_needs_another_connection_during_a_pause_has_none() -> None:
+def test_during_a_pause_no_connection_is_good_and_there_is_no_other() -> None:
     clock = Moments()
     with scripted() as server:
         smtp = kept(server.port, monotonic=clock)
-        with smtp.connect() as first, smtp.connect() as second:
-            assert first.send(to("ada"), lambda: True)
-            assert second.send(to("bob"), lambda: True)
+        with smtp.connect() as [first], smtp.connect() as [second]:
+            assert alone(first.send(to("ada")), lambda: True)
+            assert alone(second.send(to("bob")), lambda: True)
             server.script = {"RCPT": CLOSING}
             with pytest.raises(TransientMailError):
-                first.send(to("cem"), lambda: True)
+                alone(first.send(to("cem")), lambda: True)
             server.script = {}
-            # One that is open goes on.
-            assert second.send(to("dan"), lambda: True)
-            with pytest.raises(SenderRefusedError, match=r" for 1\.0 s more$"):
-                first.send(to("cem"), lambda: True)
+            assert (first.usable, second.usable) == (False, False)
+            with pytest.raises(TransientMailError, match=r" for 1\.0 s more$"):
+                send(smtp, "cem")
             clock.now += 1
-            assert first.send(to("cem"), lambda: True)
-        assert server.connections == 3
+            # One that is open goes on.
+            assert (first.usable, second.usable) == (False, True)
+            assert alone(second.send(to("dan")), lambda: True)
+        send(smtp, "cem")
+        assert server.connections == 2
 
 
 @pytest.mark.parametrize("phase", ["hello", "EHLO", "MAIL", "RCPT", "DATA", "dot"])
@@ -284,9 +298,9 @@ def test_threads_that_hear_421_at_the_same_time_make_one_pause() -> None:
         at_once = threading.Barrier(4)
 
         def work() -> None:
-            with pytest.raises(SenderRefusedError), smtp.connect() as connection:
+            with pytest.raises(SenderRefusedError), smtp.connect() as [connection]:
                 at_once.wait(40)
-                connection.send(to("ada"), lambda: True)
+                alone(connection.send(to("ada")), lambda: True)
 
         threads = [threading.Thread(target=work) for _ in range(4)]
         for thread in threads:

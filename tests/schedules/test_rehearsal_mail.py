@@ -13,6 +13,7 @@ from events_service.calendars.invitation import InvitationTemplate
 from events_service.calendars.model import CalendarEvent, Mailbox
 from events_service.calendars.replies import read_calendar_mail
 from events_service.mail.compose import Form, Letter
+from events_service.mail.conversations import alone
 from events_service.mail.marks import mark
 from events_service.mail.reports import read_report
 from schedules.rehearsal.answers import Invitation, Writer, bounce, calendar_reply, vacation
@@ -54,9 +55,9 @@ def posted(folder: Path, name: str = "Ada", address: str = "ada@lancaster.exampl
         calendar=invitation if calendar else None,
     )
     postbag = Postbag(folder / "mail")
-    with postbag.connect() as connection:
-        assert connection.send(
-            Form("Subject: größer", text, f"<p>{mark('reply_url')}</p>").fill(letter, AT), lambda: True
+    with postbag.connect() as [connection]:
+        assert alone(
+            connection.send(Form("Subject: größer", text, f"<p>{mark('reply_url')}</p>").fill(letter, AT)), lambda: True
         )
     (path,) = postbag.take()
     assert not postbag.take()

@@ -1,0 +1,155 @@
+"""One chunk's letters over some connections side by side, in one thread: one commit fences those that wait for it.
+
+What ends meanwhile is committed with that fence too, so that a connection never has more than one message in doubt.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from events_service.chunk import UNWRITABLE, Chunk, unwritable
+from events_service.clock import Clock
+from events_service.errors import MailError, SenderRefusedError, TransientMailError
+from events_service.letters import Draft, Letters
+from events_service.mail.conversations import Conversations
+from events_service.mail.pace import Pace
+from events_service.mail.wire import Connection
+
+_PATIENCE_SECONDS = 1.0
+_LINGER_SECONDS = 0.05
+"""For so long words wait for the next fence's commit where no server says anything, then they get one of their own."""
+_CLOSING = 421
+_FOR_EVER = float("inf")
+
+
+@dataclass(frozen=True, slots=True)
+class _Letter:
+    """What a conversation is about."""
+
+    draft: Draft
+    connection: Connection
+
+
+class Round:
+    """Sends for as long as one of its connections is good. For one thread.
+
+    `given_back` counts, over all rounds of a chunk, the rows that were given back because of their domain's pace.
+    """
+
+    def __init__(
+        self,
+        chunk: Chunk,
+        letters: Letters,
+        pace: Pace,
+        clock: Clock,
+        stopping: threading.Event,
+        given_back: Counter[str],
+    ) -> None:
+        self._chunk, self._letters, self._pace, self._clock = chunk, letters, pace, clock
+        self._stopping, self._given_back = stopping, given_back
+        self._talks = Conversations[_Letter]()
+        self._fault: Exception | None = None
+
+    def send(self, waiting: deque[Draft], connections: Sequence[Connection]) -> None:
+        """Send what waits, until nothing does, no connection is good any more, or it is time to stop.
+
+        What was begun is ended before anything is raised: SenderRefusedError where none takes anything from us, or
+        whatever kept a fence from being written.
+        """
+        free = list(reversed(connections))
+        while True:
+            pause = self._begin(waiting, free)
+            if self._talks.listen(0.0):
+                pass
+            elif self._talks.at_fence:
+                self._ask()
+            elif self._talks.talking:
+                self._wait(pause)
+            elif pause is not None:
+                self._stopping.wait(pause)
+            else:
+                break
+            self._record(free)
+        if self._fault is not None:
+            raise self._fault
+
+    def _begin(self, waiting: deque[Draft], free: list[Connection]) -> float | None:
+        """Give each connection that is free a letter. In how many seconds one more may go; None where none waits."""
+        while free and not (self._fault or self._stopping.is_set()):
+            if not free[-1].usable:
+                free.pop()
+                continue
+            found = self._next(waiting)
+            if not isinstance(found, Draft):
+                return found
+            try:
+                message = self._letters.fill(found, self._clock())
+            except UNWRITABLE as error:
+                self._chunk.refused(found, unwritable(error))
+                continue
+            connection = free.pop()
+            self._talks.begin(_Letter(found, connection), connection.send(message))
+            self._record(free)
+        return None
+
+    def _next(self, waiting: deque[Draft]) -> Draft | float | None:
+        """The next that may go at the pace that is set, or in how many seconds one may; None where nothing is left.
+
+        Others go before one whose domain must wait. Where all must, a short wait is waited for. One that is longer
+        gives the row back, and those behind it to the same domain come back after longer still.
+        """
+        soonest = _FOR_EVER
+        for _ in range(len(waiting)):
+            draft = waiting.popleft()
+            seconds = self._pace.wait(draft.email)
+            if not seconds:
+                return draft
+            if seconds > _PATIENCE_SECONDS:
+                domain = draft.email.rpartition("@")[2]
+                self._given_back[domain] += 1
+                self._chunk.postponed(draft, seconds * self._given_back[domain])
+                continue
+            waiting.append(draft)
+            soonest = min(soonest, seconds)
+        return soonest if waiting else None
+
+    def _ask(self) -> None:
+        """Let those go that wait at the fence, and that it lets pass."""
+        try:
+            passed = self._chunk.fence([letter.draft for letter in self._talks.at_fence])
+        except Exception as error:  # noqa: BLE001  (whatever it is, what is in DATA is ended first)
+            self._fault, passed = error, frozenset()
+        self._talks.answer(lambda letter: letter.draft.row.id in passed)
+
+    def _wait(self, pause: float | None) -> None:
+        """Until a server says something, or one more letter may go."""
+        until = _FOR_EVER if pause is None else pause
+        if self._fault is None:
+            if self._talks.listen(min(until, _LINGER_SECONDS)) or until <= _LINGER_SECONDS:
+                return
+            try:
+                self._chunk.settle()
+            except Exception as error:  # noqa: BLE001  (as above)
+                self._fault = error
+        self._talks.listen(until)
+
+    def _record(self, free: list[Connection]) -> None:
+        """Note what became of those that are over; whose connection is good takes another."""
+        for letter, outcome in self._talks.over():
+            draft = letter.draft
+            if isinstance(outcome, SenderRefusedError):
+                self._chunk.untried(draft, outcome)
+                self._fault = self._fault or outcome
+            elif isinstance(outcome, TransientMailError) and outcome.code == _CLOSING:
+                # About the connection or the server, whatever it was said to. In case it is this message's doing,
+                # after all, it comes back behind the others.
+                self._chunk.untried(draft, outcome, turns=2)
+            elif isinstance(outcome, MailError):
+                self._chunk.refused(draft, outcome)
+            elif outcome:
+                self._chunk.sent(draft)
+            if not isinstance(outcome, MailError) or outcome.code not in (0, _CLOSING):
+                free.append(letter.connection)
