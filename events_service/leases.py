@@ -30,6 +30,12 @@ Ledger = Session | Writer
 
 _ROW: sa.BindParameter[Any] = sa.bindparam("row")
 _TOKEN: sa.BindParameter[Any] = sa.bindparam("token")
+_STATE = sa.func.coalesce(ROWS.c.state, "")
+"""The state of rows that are named by number, where they are many.
+
+By the bare column either database may look for them in the index of all that have that state, or, on PostgreSQL, lately
+had it.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +75,7 @@ def claim(session: Session, ids: Iterable[int], token: str, now: datetime, lease
 @lru_cache(maxsize=8)
 def _claim(dialect: str, lease_seconds: float) -> sa.sql.dml.ReturningUpdate[Any]:
     now = sa.bindparam("now", type_=UTCDateTime)
-    pending = _state(dialect) == "pending"
+    pending = _STATE == "pending"
     wanted = (
         sa.select(ROWS.c.id)
         .where(ROWS.c.id.in_(sa.bindparam("ids", expanding=True)), pending, ROWS.c.next_at <= now)
@@ -158,7 +164,7 @@ def _fence(dialect: str, gated_programmes: tuple[str, ...], data_seconds: float)
         sa.update(ROWS)
         .where(
             one_of(dialect, ROWS.c.id, "ids"),
-            *_untried(_TOKEN, dialect),
+            *_untried(_TOKEN, _STATE),
             ROWS.c.lease_until > database_now(dialect),
             verdict(gated_programmes).is_(None),
         )
@@ -175,7 +181,7 @@ def settle_sent(on: Ledger, ids: Sequence[int], token: str, now: datetime) -> in
 @lru_cache(maxsize=2)
 def _arrived(dialect: str) -> sa.Update:
     now = sa.bindparam("now", type_=UTCDateTime)
-    arrived = sa.update(ROWS).where(one_of(dialect, ROWS.c.id, "ids"), *_mine(dialect))
+    arrived = sa.update(ROWS).where(one_of(dialect, ROWS.c.id, "ids"), *_mine(_STATE))
     return arrived.values(state="sent", sent_at=now, changed_at=now, last_error=None, lease_until=None)
 
 
@@ -242,22 +248,13 @@ def after_data(policy: str, where: tuple[sa.ColumnElement[bool], ...], error: An
     return sa.update(ROWS).where(*where, ROWS.c.state == "sending", ROWS.c.unknown_policy == policy).values(values)
 
 
-def _untried(token: Any, dialect: str = "") -> tuple[sa.ColumnElement[bool], ...]:
-    return ROWS.c.lease_token == token, _state(dialect) == "sending", ROWS.c.in_data_at.is_(None)
+def _untried(token: Any, state: sa.ColumnElement[Any] = ROWS.c.state) -> tuple[sa.ColumnElement[bool], ...]:
+    return ROWS.c.lease_token == token, state == "sending", ROWS.c.in_data_at.is_(None)
 
 
-def _mine(dialect: str = "") -> tuple[sa.ColumnElement[bool], ...]:
+def _mine(state: sa.ColumnElement[Any] = ROWS.c.state) -> tuple[sa.ColumnElement[bool], ...]:
     """A row under the worker's lease, or that went out of it in DATA."""
-    state = _state(dialect)
     return ROWS.c.lease_token == _TOKEN, sa.or_(state == "sending", state == "unknown")
-
-
-def _state(dialect: str) -> sa.ColumnElement[str]:
-    """The state of rows that are named by number.
-
-    By the bare column SQLite looks through the index of all that have that state for a hundred rows that are named.
-    """
-    return sa.func.coalesce(ROWS.c.state, "") if dialect == "sqlite" else ROWS.c.state
 
 
 def _settle(on: Ledger, id: int, token: str, **values: Any) -> bool:

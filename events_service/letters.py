@@ -21,6 +21,7 @@ from events_service.calendars.invitation import InvitationTemplate
 from events_service.calendars.model import Mailbox
 from events_service.config import Settings, templates_dir
 from events_service.db.tables import Attendee, CampaignStep, Event, Person
+from events_service.db.writer import run_many
 from events_service.domain.delivery import CONFIRMATION, delivery_key, message_id
 from events_service.leases import ROWS, Claimed
 from events_service.letter_contents import About, Contents, Ready, form_of
@@ -120,7 +121,7 @@ class Letters:
             wave = (step.wave if step else None) or ""
             drafts.append(Draft(row, person.email, wave, event.slug, *ready[number], _partstat(reply)))
         if frozen:
-            session.connection().execute(_freezing(), frozen)
+            run_many(session, _freezing(), frozen)
         return drafts
 
     def preview(

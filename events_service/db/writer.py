@@ -8,7 +8,7 @@ disk at each commit, threads share one, and one commit serves all who wait.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from typing import Any, Generic, TypeVar
@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Dialect
 from sqlalchemy.pool import PoolProxiedConnection
 from sqlalchemy.sql import visitors
+from sqlmodel import Session
 
 from events_service.db.session import Database
 
@@ -73,16 +74,26 @@ class Writer:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        """Give the connection back."""
-        if self._connection is not None:
+        """Give the connection back as it was."""
+        if self._connection is None:
+            return
+        try:
+            if not self._database.is_sqlite:
+                self._cursor.execute("RESET plan_cache_mode")
+                self._connection.commit()
             self._cursor.close()
             self._connection.close()
             self._connection = self._cursor = None
+        except self._dialect.loaded_dbapi.Error:
+            self._drop()
 
     def _begin(self) -> None:
         if self._connection is None:
             self._connection = self._database.engine.raw_connection()
             self._cursor = self._connection.cursor()
+            if not self._database.is_sqlite:
+                # Planning the fence anew takes longer than all else that is done for it.
+                self._cursor.execute("SET plan_cache_mode = force_generic_plan")
         # PostgreSQL's driver begins by itself.
         if self._database.is_sqlite:
             self._cursor.execute("BEGIN IMMEDIATE")
@@ -99,6 +110,19 @@ class Writer:
                 self._connection.rollback()
             self._connection.invalidate()
             self._connection = self._cursor = None
+
+
+def run_many(session: Session, statement: sa.UpdateBase, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Execute a statement, which must be the same object each time, for many rows in a session's transaction."""
+    connection = session.connection()
+    prepared = _prepared(statement, connection.dialect)
+    cursor = connection.connection.cursor()
+    try:
+        cursor.executemany(prepared.sql, [prepared.bound(row) for row in rows])
+    except connection.dialect.loaded_dbapi.Error as error:
+        raise _as_sqlalchemys(error, connection.dialect) from error
+    finally:
+        cursor.close()
 
 
 class SharedWriter:
