@@ -10,9 +10,9 @@ from sqlalchemy import event
 from sqlmodel import SQLModel
 
 from events_service.db import tables as _tables  # noqa: F401  (fills the metadata)
-from events_service.db.session import Database
+from events_service.db.session import Database, one_of
 from events_service.db.types import UTCDateTime
-from events_service.db.writer import SharedWriter, Writer
+from events_service.db.writer import SharedWriter, Writer, run_many
 from events_service.errors import DatabaseError
 from tests.processes import PATIENCE, until
 
@@ -135,3 +135,53 @@ def test_one_that_fails_takes_those_with_it_along_and_each_is_told(sqlite_databa
     with crowd.shared as writer:
         assert writer.write(lambda on: add(on, "ada")) == 1
     assert kept(sqlite_database).keys() == {"ada"}
+
+
+def test_what_a_statement_returns_is_returned(database: Database) -> None:
+    lift = LIFT.returning(LISTED.c.email_hash)
+    with Writer(database) as writer:
+        writer.write(lambda on: [add(on, "ada"), add(on, "bob")])
+        told = {"who": "ada", "at": NOW}
+        assert writer.write(lambda on: [on.returned(lift, told), on.returned(lift, told | {"who": "eve"})]) == [
+            ["ada"],
+            [],
+        ]
+    assert kept(database) == {"ada": NOW, "bob": None}
+
+
+@pytest.mark.parametrize("ids", [[], [2], [3, 1, 99], [*range(1, 5001)]])
+def test_one_statement_serves_for_lists_of_any_length(database: Database, ids: list[int]) -> None:
+    with Writer(database) as writer:
+        writer.write(lambda on: [add(on, who) for who in "abcd"])
+        first = _first(database)
+        lift = LISTED.update().where(one_of(writer.dialect, LISTED.c.id, "ids")).values(reason="lifted")
+        numbers = writer.write(
+            lambda on: on.returned(lift.returning(LISTED.c.id), {"ids": [first + id - 1 for id in ids]})
+        )
+    assert sorted(number - first + 1 for number in numbers) == sorted(set(ids) & {1, 2, 3, 4})
+
+
+def _first(database: Database) -> int:
+    with database.read() as session:
+        return session.execute(sa.select(sa.func.min(LISTED.c.id))).scalar_one()
+
+
+def test_many_rows_in_a_session_s_transaction_are_kept_or_undone_with_it(database: Database) -> None:
+    rows = [{"who": who, "at": NOW} for who in ("ada", "bob")]
+    with database.write() as session:
+        run_many(session, INSERT, rows)
+    assert kept(database) == {"ada": None, "bob": None}
+    with pytest.raises(LookupError), database.write() as session:
+        run_many(session, INSERT, [{"who": "eve", "at": NOW}])
+        raise LookupError("never mind")
+    with pytest.raises(sa.exc.IntegrityError), database.write() as session:
+        run_many(session, INSERT, [{"who": "cem", "at": NOW}, {"who": None, "at": NOW}])
+    assert kept(database) == {"ada": None, "bob": None}
+
+
+def test_a_connection_that_a_writer_had_is_as_it_was(database: Database) -> None:
+    with Writer(database) as writer:
+        writer.write(lambda on: add(on, "ada"))
+    if not database.is_sqlite:
+        with database.read() as session:
+            assert session.execute(sa.text("SHOW plan_cache_mode")).scalar_one() == "auto"

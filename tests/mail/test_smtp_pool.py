@@ -349,3 +349,34 @@ def test_connections_over_tls_are_kept_too(scheme: str, monkeypatch: pytest.Monk
         assert len(desk.taken) == 6
         assert len(desk.logins) == 1
         smtp.close()
+
+
+def test_several_connections_are_had_at_a_time_and_all_are_kept() -> None:
+    with scripted() as server:
+        smtp = kept(server.port)
+        for _ in range(2):
+            with smtp.connect(3) as connections:
+                assert len(connections) == 3
+                assert all(alone(one.send(to("ada")), lambda: True) for one in connections)
+        assert (server.taken.total(), server.connections) == (6, 3)
+        smtp.close()
+        until(lambda: server.commands.count("QUIT") == 3, "goodbye to all")
+
+
+def test_a_server_that_gives_no_more_connections_is_not_asked_again_for_ten_minutes() -> None:
+    clock = Moments()
+
+    def limited(heard: Heard) -> str:
+        return "220 here" if len(server.open) <= 2 else f"{CLOSING}{DROP}"
+
+    with scripted(hello=limited) as server:
+        smtp = kept(server.port, monotonic=clock)
+        for _ in range(3):
+            with smtp.connect(4) as connections:
+                # Nobody else has to wait for it either.
+                assert [alone(one.send(to("ada")), lambda: True) for one in connections] == [True, True]
+        assert server.connections == 3
+        clock.now += 600
+        server.script = {}
+        with smtp.connect(4) as connections:
+            assert len(connections) == 4

@@ -1,0 +1,182 @@
+"""A chunk's letters over several connections at the same time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from sqlmodel import Session, select
+
+from events_service import leases
+from events_service.config import Settings
+from events_service.db.session import Database
+from events_service.errors import DatabaseError
+from events_service.mail.smtp import Smtp
+from events_service.outbox import ROWS
+from events_service.postroom import Postroom, Tally
+from tests.ledger import INVITED, House, started, states
+from tests.mail.servers import DROP, HELD, Heard, Scripted, scripted
+from tests.processes import PATIENCE, until
+
+NAMES = [f"p{number:02}" for number in range(12)]
+FIRST = f"{NAMES[0]}@example.org"
+
+
+@pytest.fixture
+def database(emptied: Database) -> Database:
+    return emptied
+
+
+@pytest.fixture
+def house(database: Database, settings: Settings) -> House:
+    """Twelve invitations that are due, enough for three connections."""
+    house = House(database, settings, INVITED)
+    with database.write() as session:
+        started(session, *(f"{name}@example.org" for name in NAMES))
+    return house
+
+
+def invitations(house: House) -> list[int]:
+    with house.database.read() as session:
+        return list(session.exec(select(ROWS.c.id).where(ROWS.c.step == "invitation").order_by(ROWS.c.id)))
+
+
+def found(house: House) -> dict[str, int]:
+    """How many invitations are in each state."""
+    with house.database.read() as session:
+        by_name = states(session)
+    now = [by_name[f"invitation {name}"] for name in NAMES]
+    return {state: now.count(state) for state in sorted(set(now))}
+
+
+def postroom(house: House, server: Scripted, connections: int = 3) -> Postroom:
+    settings = house.settings.model_copy(update={"smtp_connections": connections})
+    smtp = Smtp("127.0.0.1", server.port, "smtp", timeout=20, final_timeout=60)
+    return Postroom(house.database, settings, smtp, house.clock)
+
+
+@contextmanager
+def delivering(room: Postroom, ids: list[int]) -> Iterator[list[Tally]]:
+    """While a thread sends; what that came to is there at the end."""
+    came: list[Tally] = []
+    thread = threading.Thread(target=lambda: came.append(room.deliver(ids)))
+    thread.start()
+    try:
+        yield came
+    finally:
+        thread.join(PATIENCE)
+        room.close()
+
+
+def first_is_held(heard: Heard) -> str:
+    """The word on the first one's message comes when it is let go."""
+    return f"{HELD}250 taken" if heard.recipient == FIRST else "250 taken"
+
+
+@pytest.mark.parametrize("offers", [(), ("PIPELINING",)])
+def test_one_that_is_slow_keeps_no_other_waiting_nor_its_word(house: House, offers: tuple[str, ...]) -> None:
+    with scripted(offers=offers, dot=first_is_held) as server:
+        with delivering(postroom(house, server), invitations(house)) as came:
+            # Committed, though the thread still waits for the first one's word.
+            until(lambda: found(house) == {"sending": 1, "sent": 11}, "the others")
+            server.go.set()
+        assert [vars(tally)["sent"] for tally in came] == [12]
+        assert found(house) == {"sent": 12}
+        assert server.taken == {f"{name}@example.org": 1 for name in NAMES}
+        assert server.connections == 3
+
+
+def test_those_that_wait_at_the_fence_pass_it_together(house: House) -> None:
+    said: list[str] = []
+    house.wire.wide = True
+    house.wire.before = lambda message: said.append(f"before {message.recipient[:3]}")
+    house.wire.after = lambda message: said.append(f"after {message.recipient[:3]}")
+    settings = house.settings.model_copy(update={"smtp_connections": 3})
+    room = Postroom(house.database, settings, house.wire, house.clock)
+    assert room.deliver(invitations(house)).sent == 12
+    groups = [NAMES[start : start + 3] for start in range(0, 12, 3)]
+    assert sorted(said[:6]) == sorted(f"{when} {name}" for name in groups[0] for when in ("before", "after"))
+    assert [line.split()[0] for line in said] == (["before"] * 3 + ["after"] * 3) * 4
+
+
+def test_where_the_fence_cannot_be_written_what_is_in_data_is_ended_first(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, fences = leases.fence, []
+    with scripted(dot=first_is_held) as server:
+
+        def fence(session: Session, *words: object) -> frozenset[int]:
+            fences.append(words)
+            if len(fences) < 4:
+                return real(session, *words)  # type: ignore[arg-type]
+            # The first one's word comes only now.
+            server.go.set()
+            raise DatabaseError("database: is locked by another process")
+
+        monkeypatch.setattr(leases, "fence", fence)
+        room = postroom(house, server)
+        with pytest.raises(DatabaseError, match="is locked"):
+            room.deliver(invitations(house))
+        room.close()
+        assert server.taken[FIRST] == 1
+        assert found(house) == {"pending": 12 - server.taken.total(), "sent": server.taken.total()}
+        assert set(server.taken.values()) == {1}
+        assert len(fences) == 4
+
+
+def test_a_lost_connection_is_one_messages_doubt_and_the_others_go_on(house: House) -> None:
+    def word(heard: Heard) -> str:
+        return DROP if heard.recipient == FIRST else "250 taken"
+
+    with scripted(offers=("PIPELINING",), dot=word) as server:
+        room = postroom(house, server)
+        tally = room.deliver(invitations(house))
+        room.close()
+        assert (tally.sent, tally.unknown) == (11, 1)
+        assert found(house) == {"sent": 11, "unknown": 1}
+        assert server.connections == 3
+
+
+@pytest.mark.parametrize("phase", ["MAIL", "RCPT", "dot"])
+def test_a_server_that_says_421_gets_no_more_over_any_connection(house: House, phase: str) -> None:
+    def word(heard: Heard) -> str:
+        return "421 4.7.0 too much" if heard.connection == 2 else "250 taken"
+
+    with scripted(**{phase: word}) as server:
+        room = postroom(house, server)
+        tally = room.deliver(invitations(house))
+        room.close()
+        # Those that had begun are ended; no other was begun.
+        assert tally.sent == server.taken.total() <= 4
+        assert found(house) == {"pending": 12 - tally.sent, "sent": tally.sent}
+        with house.database.read() as session:
+            attempts = set(
+                session.exec(select(ROWS.c.attempts).where(ROWS.c.step == "invitation", ROWS.c.state == "pending"))
+            )
+        assert attempts == {0}
+
+
+def test_a_server_that_gives_fewer_connections_is_asked_for_no_more(house: House) -> None:
+    def hello(heard: Heard) -> str:
+        return "220 here" if heard.connection in (1, 2) else f"421 too many connections{DROP}"
+
+    with scripted(hello=hello) as server:
+        room = postroom(house, server)
+        ids = invitations(house)
+        tally = room.deliver(ids)
+        assert (tally.sent, server.connections) == (12, 3)
+        assert found(house) == {"sent": 12}
+        room.close()
+
+
+def test_told_to_stop_it_ends_what_it_began_and_gives_the_rest_back(house: House) -> None:
+    with scripted(dot=f"{HELD}250 taken") as server:
+        room = postroom(house, server)
+        with delivering(room, invitations(house)) as came:
+            until(lambda: len(server.messages) == 3, "three messages")
+            room.stop()
+            server.go.set()
+        assert came[0].sent == 3
+        assert found(house) == {"pending": 9, "sent": 3}
