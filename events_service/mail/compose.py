@@ -18,7 +18,7 @@ from functools import lru_cache
 from itertools import groupby
 
 from events_service.mail.headers import link, machine_line, mailbox_line, read_mailbox, text_line
-from events_service.mail.marks import Cut, has_marks
+from events_service.mail.marks import Cut, fitting, has_marks
 from events_service.mail.wire import Outgoing
 
 _B64_BYTES = 57
@@ -120,19 +120,20 @@ class _QuotedPrintable:
     """A text cut at its marks. Lines without one are encoded once: no line's encoding depends on another's."""
 
     def __init__(self, text: str, escape: Callable[[str], str]) -> None:
+        self._escape = escape
         self._pieces: list[bytes | Cut] = []
         self.fields: frozenset[str] = frozenset()
         for marked, lines in groupby(text.split("\n"), key=has_marks):
             if marked:
-                cuts = [Cut(line, escape) for line in lines]
+                cuts = [Cut(line) for line in lines]
                 self._pieces += cuts
                 self.fields = self.fields.union(*(cut.fields for cut in cuts))
             else:
                 self._pieces.append(b"\r\n".join(map(_quoted, lines)))
 
     def fill(self, values: Mapping[str, str]) -> bytes:
-        pieces = (one if isinstance(one, bytes) else _quoted(one.fill(values)) for one in self._pieces)
-        return b"\r\n".join(pieces)
+        fit = fitting(values, self.fields, self._escape)
+        return b"\r\n".join([one if isinstance(one, bytes) else _quoted(one.fill(fit)) for one in self._pieces])
 
 
 @lru_cache(maxsize=64)

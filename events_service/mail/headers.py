@@ -33,6 +33,8 @@ def mailbox_line(name: str, who: str, address: str) -> str:
         raise InputError(
             f"{address[:80]!r} is no e-mail address that a header can hold; write it like name@example.org"
         )
+    if not who:
+        return f"{name}: {address}"
     who = one_line(who)
     if len(who) <= _WIDEST and _is_plain(who):
         line = f"{name}: {formataddr((who, address))}"

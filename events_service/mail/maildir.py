@@ -25,9 +25,13 @@ class Maildir:
 
     @contextmanager
     def connect(self, most: int = 1) -> Iterator[list[Maildir]]:
-        """Make the folders if they are not there. It takes as many at the same time as somebody wants."""
+        """Make the folders if they are not there.
+
+        It takes one message after the other: so a crash leaves one in doubt. Where surviving one is given up, it takes
+        as many at the same time as somebody wants.
+        """
         self._prepare()
-        yield [self] * most
+        yield [self] * (1 if self.durable else most)
 
     def close(self) -> None:
         """Nothing is kept open."""

@@ -7,7 +7,7 @@ so nothing that people write can look like a mark.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 OPEN, CLOSE = "\ue000", "\ue001"
 _MARK = re.compile(f"{OPEN}([a-z_]+){CLOSE}")
@@ -48,16 +48,20 @@ def one_line(text: str) -> str:
     return " ".join(clean(text).split())
 
 
-class Cut:
-    """A text cut at its marks, to be filled many times. `escape` makes a value safe for where the text goes."""
+def fitting(values: Mapping[str, str], fields: Iterable[str], escape: Callable[[str], str]) -> dict[str, str]:
+    """The values of these fields, each on one line and safe for where it goes; KeyError for one that is not given."""
+    return {field: escape(one_line(values[field])) for field in fields}
 
-    def __init__(self, text: str, escape: Callable[[str], str]) -> None:
-        self._escape = escape
+
+class Cut:
+    """A text cut at its marks, to be filled many times."""
+
+    def __init__(self, text: str) -> None:
         self._parts = _MARK.split(text)
         self.fields = frozenset(self._parts[1::2])
 
-    def fill(self, values: Mapping[str, str]) -> str:
-        """The text with each mark's value in its place, on one line; KeyError for one that is not given."""
+    def fill(self, fit: Mapping[str, str]) -> str:
+        """The text with each mark's value in its place, of values that are `fitting`."""
         parts = self._parts.copy()
-        parts[1::2] = [self._escape(one_line(values[field])) for field in parts[1::2]]
+        parts[1::2] = [fit[field] for field in parts[1::2]]
         return "".join(parts)

@@ -24,7 +24,7 @@ from tests.bench.postfix import Sink, Yardstick, cache_folder, sink
 from tests.bench.running import LETTERS, Sent
 from tests.bench.stages import Stages, timed
 
-THREADS = int(os.environ.get("EVENTS_BENCH_THREADS", "8"))
+THREADS = int(os.environ.get("EVENTS_BENCH_THREADS", "2"))
 TOOLS = Path(__file__).parent.parent / "tools"
 
 
@@ -55,7 +55,7 @@ def campaign_postgres_rabbitmq(folder: Path) -> Figure:
         sent = fleet.send(to, LETTERS)
         yardstick.take()
         commits = running.commits_per_second(fleet.database)
-    costs = _costs(sent) | {"commits_per_second": commits, "threads": THREADS, "processes": 2}
+    costs = _costs(sent) | {"commits": sent.commits, "commits_per_second": commits, "threads": THREADS, "processes": 2}
     progress(
         f"campaign-postgres-rabbitmq: {THREADS} threads a process; a worker had {max(fleet.rss) / 1e6:,.0f} MB;"
         f" in µs of a processor: {', '.join(f'{name} {cost:,.0f}' for name, cost in costs.items())}"

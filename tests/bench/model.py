@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 DAY = 86_400.0
+_COMMITS_OF_A_REPLY = 4
+"""Its own, and those of a confirmation that goes alone: claimed, fenced, settled."""
 SIZES = (10_000, 100_000, 1_000_000, 10_000_000)
 """Recipients a day."""
 
@@ -28,7 +30,8 @@ SIZES = (10_000, 100_000, 1_000_000, 10_000_000)
 class Costs:
     """What was measured. Seconds of a processor (`_cpu`) and bytes are a message's; rates are a second's.
 
-    `_left` is how many processors others on the machine left to a campaign while it was measured.
+    `_left` is how many processors others on the machine left to a campaign while it was measured. `commits` is how many
+    the database made for a message, one of which serves several.
     """
 
     sqlite_cpu: float
@@ -41,6 +44,7 @@ class Costs:
     sqlite_rate: float
     postgres_rate: float
     processes: int
+    commits: float
     commits_rate: float
     ring_rate: float
     feed_rate: float
@@ -93,7 +97,8 @@ def limits(costs: Costs, load: Load, supply: Supply) -> list[Limit]:
         "one worker process": window / (costs.worker_cpu * (1 + load.replies)),
         "the database's processors, on a machine of its own": supply.processors * window
         / (costs.database_cpu * (1 + load.replies)),
-        "the database's commits, on one disk": window * costs.commits_rate / (1 + 2 * load.replies),
+        "the database's commits, on one disk": window * costs.commits_rate
+        / (costs.commits + load.replies * _COMMITS_OF_A_REPLY),
         "one relay": window * supply.relay_rate / (1 + load.replies),
         "the network of one machine": window * supply.network / (costs.bytes * (1 + load.replies)),
         "one scheduler": window * costs.ring_rate,
@@ -111,7 +116,7 @@ def predicted_sqlite(costs: Costs) -> float:
 def predicted_postgres(costs: Costs) -> float:
     """Messages a second where workers, database and sink share the processors; a worker process has one at most."""
     together = costs.postgres_left / (costs.worker_cpu + costs.database_cpu + costs.sink_cpu)
-    return min(together, costs.processes / costs.worker_cpu, costs.commits_rate)
+    return min(together, costs.processes / costs.worker_cpu, costs.commits_rate / costs.commits)
 
 
 def read(lines: Iterable[str]) -> Costs:
@@ -137,6 +142,7 @@ def read(lines: Iterable[str]) -> Costs:
         sqlite_rate=figure("campaign-sqlite"),
         postgres_rate=figure(fleet),
         processes=int(figure(fleet, "processes")),
+        commits=figure(fleet, "commits"),
         commits_rate=figure(fleet, "commits_per_second"),
         ring_rate=figure("ring-due"),
         feed_rate=figure("feed-304"),

@@ -45,12 +45,14 @@ def settings_for(folder: Path, smtp_url: str, **more: str) -> Settings:
 class Sent(NamedTuple):
     """Messages a second, and what each took of a processor, in seconds, by who took it.
 
-    `left` is how many processors nobody else on the machine took meanwhile.
+    `left` is how many processors nobody else on the machine took meanwhile, `commits` how many a message took where
+    that was counted.
     """
 
     rate: float
     cpu: dict[str, float]
     left: float
+    commits: float = 0.0
 
 
 class Watch:
@@ -113,14 +115,20 @@ class Fleet:
         """A campaign, from the commit that makes its rows due to the last row's being settled."""
         before = to.messages
         invitations(self.database, letters)
-        watch = Watch(lambda: self.processor_seconds(to))
+        watch, commits = Watch(lambda: self.processor_seconds(to)), self._commits()
         wait_until(lambda: to.messages - before >= letters, lambda: self._look("the campaign"))
         # The word on the last message of a chunk is committed when the chunk is closed.
         wait_until(lambda: counts(self.database) == {"sent": letters}, lambda: self._look("its last rows"))
         sent = watch.sent(letters)
         if to.messages - before != letters:
             raise RuntimeError(f"the sink took {to.messages - before} messages, not {letters}")
-        return sent
+        return sent._replace(commits=(self._commits() - commits) / letters)
+
+    def _commits(self) -> int:
+        """How many there were so far in the database, a second ago at most."""
+        with self.database.read() as session:
+            of_ours = "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()"
+            return int(session.execute(sa.text(of_ours)).scalar_one())
 
     def processor_seconds(self, to: Sink) -> dict[str, float]:
         """What workers, database connections and the sink took of the processors so far; 0 for what is elsewhere."""

@@ -20,6 +20,7 @@ COSTS = Costs(
     sqlite_rate=900,
     postgres_rate=1300,
     processes=2,
+    commits=0.25,
     commits_rate=5000,
     ring_rate=40_000,
     feed_rate=4000,
@@ -32,7 +33,8 @@ LINES = [
         "bench": "campaign-postgres-rabbitmq",
         "value": 1300,
         "costs": {
-            "worker_cpu": 1000, "database_cpu": 400, "sink_cpu": 100, "processes": 2, "commits_per_second": 5000,
+            "worker_cpu": 1000, "database_cpu": 400, "sink_cpu": 100, "processes": 2, "commits": 0.25,
+            "commits_per_second": 5000,
             "processors_left": 2,
         },
     },
@@ -86,10 +88,10 @@ def test_one_machine_shares_its_processors() -> None:
     assert full_at(load=busier)[everything] == pytest.approx(2 * 3600 / each)
 
 
-def test_who_replies_gets_a_confirmation_and_costs_two_commits() -> None:
+def test_who_replies_gets_a_confirmation_and_costs_four_commits() -> None:
     half = Load(window_hours=1, replies=0.5, subscribers=0)
     assert full_at(load=half)["one relay"] == pytest.approx(3600 * 1000 / 1.5)
-    assert full_at(load=half)["the database's commits, on one disk"] == pytest.approx(3600 * 5000 / 2)
+    assert full_at(load=half)["the database's commits, on one disk"] == pytest.approx(3600 * 5000 / 2.25)
     assert full_at(load=half)["one web process, for replies"] == pytest.approx(3600 / 0.0025)
 
 
@@ -112,7 +114,7 @@ def test_what_is_predicted_of_the_campaigns() -> None:
     # On a large machine the worker processes have one processor each, and then the disk is the limit.
     large = replace(COSTS, postgres_left=64)
     assert model.predicted_postgres(large) == pytest.approx(2000)
-    assert model.predicted_postgres(replace(large, postgres_left=640, processes=50)) == pytest.approx(5000)
+    assert model.predicted_postgres(replace(large, postgres_left=640, processes=50)) == pytest.approx(20_000)
 
 
 def test_the_report_says_how_far_off_it_is_and_what_each_size_needs(

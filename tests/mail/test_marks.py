@@ -5,27 +5,27 @@ import html
 import pytest
 from hypothesis import given
 
-from events_service.mail.marks import CLOSE, FIELDS, OPEN, Cut, clean, mark, one_line
+from events_service.mail.marks import CLOSE, FIELDS, OPEN, Cut, clean, fitting, mark, one_line
 from tests.mail.reading import texts
 
 
 def test_values_stand_where_the_marks_were() -> None:
-    cut = Cut(f"<p>{mark('greeting')}</p><a href='{mark('reply_url')}'>{mark('reply_url')}</a>", html.escape)
+    cut = Cut(f"<p>{mark('greeting')}</p><a href='{mark('reply_url')}'>{mark('reply_url')}</a>")
     assert cut.fields == {"greeting", "reply_url"}
-    assert cut.fill({"greeting": "Dear <Ada>,", "reply_url": "https://x/?a&b"}) == (
+    assert cut.fill(fitting({"greeting": "Dear <Ada>,", "reply_url": "https://x/?a&b"}, cut.fields, html.escape)) == (
         "<p>Dear &lt;Ada&gt;,</p><a href='https://x/?a&amp;b'>https://x/?a&amp;b</a>"
     )
 
 
 def test_a_mark_without_its_value() -> None:
     with pytest.raises(KeyError, match="survey_url"):
-        Cut(mark("survey_url"), str).fill({"reply_url": "x"})
+        fitting({"reply_url": "x"}, ["survey_url"], str)
 
 
 @given(texts)
 def test_no_value_can_be_a_mark(value: str) -> None:
     values = {field: f"{value}{mark('reply_url')}" for field in FIELDS}
-    filled = Cut("".join(map(mark, FIELDS)), str).fill(values)
+    filled = Cut("".join(map(mark, FIELDS))).fill(fitting(values, FIELDS, str))
     assert OPEN not in filled
     assert CLOSE not in filled
     assert filled == one_line(f"{value}reply_url") * len(FIELDS)
