@@ -110,7 +110,7 @@ def _register(root: typer.Typer) -> None:
     """The commands without a noun. What they need is imported when they run: the rest of the tree does without it."""
 
     @verb(root, "up", live=True)
-    def _up(run: Run, port: PORT = 8000, host: HOST = "127.0.0.1", threads: THREADS = 4) -> None:
+    def _up(run: Run, port: PORT = 8000, host: HOST = "127.0.0.1", threads: THREADS = 2) -> None:
         """Web, worker and scheduler in one process, until Ctrl-C."""
         from schedules.service import up
 
@@ -129,7 +129,7 @@ def _register(root: typer.Typer) -> None:
     def _worker(
         run: Run,
         processes: Annotated[int, typer.Option(min=1, max=64, help="How many processes.")] = 1,
-        threads: THREADS = 4,
+        threads: THREADS = 2,
     ) -> None:
         """Workers alone: they send what the broker rings for."""
         from schedules.service import worker

@@ -40,8 +40,8 @@ from workers.process import (
 
 log = structlog.get_logger(__name__)
 _ROUNDS = 1000
-WORK_THREADS = 8
-"""Threads of `events work`. On either database those who wait for the disk share their commits."""
+WORK_THREADS = 2
+"""Threads of `events work`: a message whose server takes its time does not hold up the next chunk."""
 
 
 def up(settings: Settings, host: str, port: int, threads: int, started: Callable[[str], None]) -> None:
