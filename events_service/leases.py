@@ -78,7 +78,7 @@ def _claim(dialect: str, lease_seconds: float) -> sa.sql.dml.ReturningUpdate[Any
     pending = _STATE == "pending"
     wanted = (
         sa.select(ROWS.c.id)
-        .where(ROWS.c.id.in_(sa.bindparam("ids", expanding=True)), pending, ROWS.c.next_at <= now)
+        .where(one_of(dialect, ROWS.c.id, "ids"), pending, ROWS.c.next_at <= now)
         .with_for_update(skip_locked=True)
     )
     return (

@@ -20,6 +20,7 @@ from sqlmodel import Session, SQLModel, col, select
 from events_service.calendars.invitation import InvitationTemplate
 from events_service.calendars.model import Mailbox
 from events_service.config import Settings, templates_dir
+from events_service.db.session import one_of
 from events_service.db.tables import Attendee, CampaignStep, Event, Person
 from events_service.db.writer import run_many
 from events_service.domain.delivery import CONFIRMATION, delivery_key, message_id
@@ -189,8 +190,9 @@ def _sources(session: Session, rows: Sequence[Claimed]) -> _Sources:
     events = session.exec(select(Event).where(col(Event.id).in_({row.event_id for row in rows})))
     steps = session.exec(select(CampaignStep).where(col(CampaignStep.id).in_({row.step_id for row in rows})))
     connection = session.connection()
-    people = connection.execute(_RECIPIENTS, {"ids": sorted({row.person_id for row in rows if row.person_id})})
-    replies = connection.execute(_REPLIES, {"ids": sorted({row.attendee_id for row in rows if row.attendee_id})})
+    recipients, said = _of_those_named(connection.dialect.name)
+    people = connection.execute(recipients, {"ids": sorted({row.person_id for row in rows if row.person_id})})
+    replies = connection.execute(said, {"ids": sorted({row.attendee_id for row in rows if row.attendee_id})})
     return _Sources(
         {event.id or 0: event for event in events},
         {step.id or 0: step for step in steps},
@@ -199,11 +201,15 @@ def _sources(session: Session, rows: Sequence[Claimed]) -> _Sources:
     )
 
 
-_IDS: sa.BindParameter[Any] = sa.bindparam("ids", expanding=True)
-_RECIPIENTS = sa.select(*(_PEOPLE.c[name] for name in ("id", "email", "name", "locale", "timezone"))).where(
-    _PEOPLE.c.id.in_(_IDS)
-)
-_REPLIES = sa.select(_ATTENDEES.c.id, _ATTENDEES.c.reply).where(_ATTENDEES.c.id.in_(_IDS))
+@lru_cache(maxsize=2)
+def _of_those_named(dialect: str) -> tuple[sa.Select[Any], sa.Select[Any]]:
+    """The people, and what the attendees replied, of the numbers that each is told."""
+    people = sa.select(*(_PEOPLE.c[name] for name in ("id", "email", "name", "locale", "timezone")))
+    replies = sa.select(_ATTENDEES.c.id, _ATTENDEES.c.reply)
+    return (
+        people.where(one_of(dialect, _PEOPLE.c.id, "ids")),
+        replies.where(one_of(dialect, _ATTENDEES.c.id, "ids")),
+    )
 
 
 @lru_cache(maxsize=1)

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlmodel import Session, SQLModel
 
 from events_service.db import tables as _tables  # noqa: F401  (fills the metadata)
+from events_service.db.session import one_of
 from events_service.db.types import UTCDateTime
 from events_service.domain.delivery import CONFIRMATION, HELD_BY_ORGANISER, HELD_BY_REVIEW, HELD_FOR_REPLY, HELD_LATE
 
@@ -122,7 +123,8 @@ def verdicts(session: Session, ids: Sequence[int], now: datetime, gates: Gates) 
         return {}
     found = {}
     told = {"ids": list(ids), **moments(now, gates)}
-    for id, text in session.connection().execute(_query(tuple(gates)), told):
+    connection = session.connection()
+    for id, text in connection.execute(_query(connection.dialect.name, tuple(gates)), told):
         if text is not None:
             state, _, reason = text.partition(":")
             found[id] = Verdict(state, reason)
@@ -130,10 +132,9 @@ def verdicts(session: Session, ids: Sequence[int], now: datetime, gates: Gates) 
 
 
 @lru_cache(maxsize=16)
-def _query(gated_programmes: tuple[str, ...]) -> sa.Select[Any]:
+def _query(dialect: str, gated_programmes: tuple[str, ...]) -> sa.Select[Any]:
     rows = _TABLES["delivery"]
-    wanted: sa.BindParameter[Any] = sa.bindparam("ids", expanding=True)
-    return sa.select(rows.c.id, verdict(gated_programmes)).where(rows.c.id.in_(wanted))
+    return sa.select(rows.c.id, verdict(gated_programmes)).where(one_of(dialect, rows.c.id, "ids"))
 
 
 def unwanted(step: sa.FromClause, attendee: sa.FromClause) -> sa.ColumnElement[bool]:
