@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from dataclasses import replace
 from datetime import datetime
 
 import dramatiq
@@ -207,17 +208,19 @@ class LocalQueue:
 def work(settings: Settings, database: Database, now: datetime | None, *, until_idle: bool) -> dict[str, int]:
     """Send what is due in this process; with `until_idle` again and again until nothing is. Counts what became of it.
 
-    `now` stands still where it is given. Each round ticks first, so that what a gate holds, or is too late, stays.
-    Whoever was rung for what is due at first, it is sent here: they may be gone, and two do nothing twice.
+    `now` stands still where it is given. Each round ticks first, so that what a gate holds, or is too late, stays; one
+    that came to nothing is the last, as what it rang for is with others. Whoever was rung for what is due at first, it
+    is sent here: they may be gone, and two do nothing twice.
     """
     clock = FixedClock(now) if now else system_clock
     postroom = Postroom(database, settings, mail_transport(settings), clock)
     queue = LocalQueue(postroom, WORK_THREADS)
     try:
         for number in range(_ROUNDS if until_idle else 1):
+            before = replace(queue.tally)
             ticked = tick(database, settings, queue.ring, clock(), afresh=number == 0)
             queue.drain()
-            if not ticked.rung:
+            if not ticked.rung or queue.tally == before:
                 break
     finally:
         # After Ctrl-C threads are still sending: what is in DATA is finished, the rest given back.
