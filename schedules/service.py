@@ -30,6 +30,7 @@ from workers.bell import PatientBell
 from workers.broker import check_broker, make_broker
 from workers.lanes import Lane, Lanes
 from workers.process import (
+    await_broker,
     bells_for,
     bells_to_ring,
     live_postroom,
@@ -127,17 +128,17 @@ def _ready(broker: dramatiq.Broker, settings: Settings) -> None:
 
 
 def worker(settings: Settings, processes: int, threads: int) -> None:
-    """Workers alone, as many processes as asked for."""
+    """Workers alone, as many processes as asked for. A broker that does not answer yet is waited for."""
+    stopped = stop_event()
     # A child that cannot begin would be put back for ever, so whether it can is seen before the first fork.
-    broker = make_broker(settings.broker_url)
-    check_broker(broker, settings.broker_url)
-    broker.close()
+    mail_transport(settings)
     database = open_database(settings.resolved_database_url)
+    if not await_broker(settings, stopped):
+        return
     # What is still in the queue may name what had gone before a restore.
     restored.wake(database, settings, system_clock())
     database.dispose()
-    mail_transport(settings)
-    supervise(processes, lambda: _work_awake(settings, threads), settings.stop_seconds)
+    supervise(processes, lambda: _work_awake(settings, threads), settings.stop_seconds, stopped)
 
 
 def _work_awake(settings: Settings, threads: int) -> None:
@@ -149,11 +150,10 @@ def _work_awake(settings: Settings, threads: int) -> None:
 
 
 def scheduler(settings: Settings) -> None:
-    """The scheduler alone: it rings the workers through the broker."""
+    """The scheduler alone: it rings the workers through the broker, and needs none for all else that ticks do."""
     stopped = stop_event()
     database = open_database(settings.resolved_database_url)
     broker = make_broker(settings.broker_url)
-    check_broker(broker, settings.broker_url)
     bells = bells_to_ring(broker)
     watch = Watch(database, settings)
     beside = Beside()

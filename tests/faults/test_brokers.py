@@ -120,6 +120,20 @@ def test_every_doorbell_five_times(
     assert kept(postgres_database, desk) == {"sent": people}
 
 
+def test_a_broker_that_comes_after_those_who_need_it(
+    postgres_database: Database, own_redis: PrivateRedis, desk: Desk, tmp_path: Path, full: bool
+) -> None:
+    people = 1000 if full else 100
+    crowd(postgres_database, people)
+    own_redis.kill()
+    with at_work(tmp_path, settings_of(postgres_database, own_redis.url, desk)) as (worker, scheduler):
+        worker.wait_for_line("waiting for the broker")
+        scheduler.wait_for_line("tick failed")
+        own_redis.start()
+        all_sent(postgres_database, people, worker, scheduler)
+    assert kept(postgres_database, desk) == {"sent": people}
+
+
 def test_no_broker_at_all(postgres_database: Database, desk: Desk, tmp_path: Path, full: bool) -> None:
     """`events work` needs none. What a worker and a scheduler say to that: tests/workers/test_process.py."""
     people = 1000 if full else 100
