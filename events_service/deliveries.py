@@ -44,6 +44,7 @@ def show(session: Session, id: int) -> dict[str, Any]:
         "next_at": row.next_at,
         "expires_at": row.expires_at,
         "in_data_at": row.in_data_at,
+        "lost_leases": row.lost_leases,
         "last_code": row.last_code,
         "when_late": step.on_late if step else None,
         "when_unknown": row.unknown_policy,

@@ -21,12 +21,15 @@ from sqlmodel import Session, SQLModel
 from events_service.db.session import database_in, database_now, one_of
 from events_service.db.types import UTCDateTime
 from events_service.db.writer import Writer
-from events_service.domain.delivery import backoff, enhanced_code, wait_for_server
+from events_service.domain.delivery import SUSPECT_FROM, backoff, claimed_together, enhanced_code, wait_for_server
 from events_service.verdict import Gates, Verdict, moments, verdict
 
 ROWS = SQLModel.metadata.tables["delivery"]
 
 Ledger = Session | Writer
+
+_SUSPECTS_LOCK = 726336
+"""PostgreSQL's advisory lock for who claims suspects."""
 
 _ROW: sa.BindParameter[Any] = sa.bindparam("row")
 _TOKEN: sa.BindParameter[Any] = sa.bindparam("token")
@@ -66,21 +69,26 @@ def claim(session: Session, ids: Iterable[int], token: str, now: datetime, lease
     """Take those of `ids` that are pending and due, under a lease of `lease_seconds`; the rest are somebody else's.
 
     In the order in which they are to go: what somebody waits for first, then by when they were due.
+
+    Suspects, whose workers were lost, are claimed apart from all others, and no further ones while some are on their
+    way. Which of `ids` are left because of that is rung for again.
     """
-    told = {"ids": list(ids), "token": token, "now": now}
-    rows = session.connection().execute(_claim(_dialect(session), lease_seconds), told)
+    dialect, ids = _dialect(session), list(ids)
+    suspects = list(session.connection().execute(_suspects(dialect), {"ids": ids, "now": now}))
+    apart = _next_suspects(session, suspects)
+    told = {"ids": apart or ids, "apart": bool(apart), "token": token, "now": now}
+    rows = session.connection().execute(_claim(dialect, lease_seconds), told).all()
+    if suspects:
+        session.connection().execute(_left(dialect), {"ids": ids})
     return sorted((Claimed(*row) for row in rows), key=lambda row: (row.priority, row.next_at, row.id))
 
 
 @lru_cache(maxsize=8)
 def _claim(dialect: str, lease_seconds: float) -> sa.sql.dml.ReturningUpdate[Any]:
     now = sa.bindparam("now", type_=UTCDateTime)
-    pending = _STATE == "pending"
-    wanted = (
-        sa.select(ROWS.c.id)
-        .where(one_of(dialect, ROWS.c.id, "ids"), pending, ROWS.c.next_at <= now)
-        .with_for_update(skip_locked=True)
-    )
+    named, pending = _named(dialect)
+    may = sa.or_(ROWS.c.lost_leases < SUSPECT_FROM, sa.bindparam("apart", type_=sa.Boolean))
+    wanted = sa.select(ROWS.c.id).where(named, pending, ROWS.c.next_at <= now, may).with_for_update(skip_locked=True)
     return (
         sa.update(ROWS)
         .where(ROWS.c.id.in_(wanted), pending)
@@ -94,6 +102,43 @@ def _claim(dialect: str, lease_seconds: float) -> sa.sql.dml.ReturningUpdate[Any
         )
         .returning(*_CLAIMED)
     )
+
+
+def _named(dialect: str) -> tuple[sa.ColumnElement[bool], sa.ColumnElement[bool]]:
+    """Whether a row is among the `ids`, and whether it is pending."""
+    return one_of(dialect, ROWS.c.id, "ids"), _STATE == "pending"
+
+
+@lru_cache(maxsize=2)
+def _suspects(dialect: str) -> sa.Select[Any]:
+    due = ROWS.c.next_at <= sa.bindparam("now", type_=UTCDateTime)
+    suspect = sa.select(ROWS.c.id, ROWS.c.lost_leases).where(*_named(dialect), due, ROWS.c.lost_leases >= SUSPECT_FROM)
+    # What is worst goes last, so that it keeps nobody waiting until its lease is over.
+    return suspect.order_by(ROWS.c.lost_leases, ROWS.c.next_at, ROWS.c.id)
+
+
+def _next_suspects(session: Session, suspects: Sequence[Any]) -> list[int]:
+    """Those of these whose turn it is: none while others are on their way before DATA, whoever has them."""
+    if not suspects or not _none_on_its_way(session):
+        return []
+    fewest = suspects[0].lost_leases
+    return [one.id for one in suspects if one.lost_leases == fewest][: claimed_together(fewest)]
+
+
+def _none_on_its_way(session: Session) -> bool:
+    # Two who ask at the same moment would both be told that there is none; SQLite has one writer.
+    if _dialect(session) == "postgresql":
+        mine = sa.select(sa.func.pg_try_advisory_xact_lock(_SUSPECTS_LOCK))
+        if not session.connection().execute(mine).scalar_one():
+            return False
+    sending = sa.exists().where(ROWS.c.state == "sending", ROWS.c.lost_leases >= SUSPECT_FROM)
+    return not session.connection().execute(sa.select(sending)).scalar_one()
+
+
+@lru_cache(maxsize=2)
+def _left(dialect: str) -> sa.Update:
+    left = sa.select(ROWS.c.id).where(*_named(dialect)).with_for_update(skip_locked=True)
+    return sa.update(ROWS).where(ROWS.c.id.in_(left)).values(rung_at=None)
 
 
 def put_aside(session: Session, ids: Sequence[int], token: str, why: Verdict, now: datetime) -> None:
@@ -168,8 +213,8 @@ def _fence(dialect: str, gated_programmes: tuple[str, ...], data_seconds: float)
             ROWS.c.lease_until > database_now(dialect),
             verdict(gated_programmes).is_(None),
         )
-        .values(in_data_at=database_now(dialect), lease_until=database_in(dialect, data_seconds))
-        .returning(ROWS.c.id)
+        # It came as far as this, so it is not what its workers were lost to.
+        .values(in_data_at=database_now(dialect), lease_until=database_in(dialect, data_seconds), lost_leases=0)
     )
 
 

@@ -15,12 +15,16 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, SQLModel
 
 from events_service.db.session import database_now
-from events_service.domain.delivery import HELD_FOR_REPLY, UNSENT
+from events_service.domain.delivery import HELD_FOR_REPLY, LOST_TOO_OFTEN, UNSENT
 from events_service.leases import after_data
 
 ROWS = SQLModel.metadata.tables["delivery"]
 
 _BATCH = 5000
+_KILLS = (
+    f"its worker was lost {LOST_TOO_OFTEN} times in a row before DATA, in the end with this message alone;"
+    " it may be what kills them"
+)
 
 
 def post(session: Session, rows: Sequence[Mapping[str, Any]]) -> int:
@@ -40,16 +44,24 @@ def post(session: Session, rows: Sequence[Mapping[str, Any]]) -> int:
 
 
 def sweep(session: Session, now: datetime) -> int:
-    """Find rows whose worker is gone: their lease ran out by the database's clock. Returns how many."""
+    """Find rows whose worker is gone: their lease ran out by the database's clock. Returns how many.
+
+    Before DATA they are pending again; one that lost its worker `LOST_TOO_OFTEN` times in a row fails, as it may be
+    what its workers are lost to.
+    """
     dialect = session.get_bind().dialect.name
     gone = sa.and_(ROWS.c.state == "sending", ROWS.c.lease_until < database_now(dialect))
+    lost = ROWS.c.lost_leases + 1
+    too_often = lost >= LOST_TOO_OFTEN
     # Nothing was tried, so the attempt is not counted.
     untried = sa.update(ROWS).where(unlocked(session, sa.and_(gone, ROWS.c.in_data_at.is_(None))))
     back = _write(
         session,
         untried.values(
-            state="pending", lease_token=None, lease_until=None, rung_at=None, changed_at=now,
-            attempts=ROWS.c.attempts - 1,
+            state=sa.case((too_often, "failed"), else_="pending"),
+            last_error=sa.case((too_often, _KILLS), else_=ROWS.c.last_error),
+            lease_token=None, lease_until=None, rung_at=None, changed_at=now,
+            attempts=ROWS.c.attempts - 1, lost_leases=lost,
         ),
     )  # fmt: skip
     why = "its worker was gone before the server's word was recorded"
@@ -97,7 +109,7 @@ def retry(session: Session, now: datetime, *where: sa.ColumnElement[bool]) -> li
     again = (
         sa.update(ROWS)
         .where(ROWS.c.state == "failed", *where)
-        .values(state="pending", next_at=now, rung_at=None, attempts=0, in_data_at=None, changed_at=now)
+        .values(state="pending", next_at=now, rung_at=None, attempts=0, lost_leases=0, in_data_at=None, changed_at=now)
         .returning(ROWS.c.id)
     )
     return sorted(session.connection().execute(again).scalars())

@@ -8,6 +8,8 @@ A standing suppression stays as a hash, so that nobody who unsubscribed is writt
 from __future__ import annotations
 
 import json
+import operator
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -89,11 +91,12 @@ def export(session: Session, email: str) -> dict[str, Any]:
 def erase(session: Session, email: str, now: datetime) -> dict[str, Any]:
     """Erase the person with that address, for good.
 
-    Gives `{email, erased: {kind: how many}, mentions: [{table, id}]}`: mentions are rows in which an organiser's own
-    words still hold the address or the whole name, which only a person can judge. NotFoundError.
+    Gives `{email, erased: {kind: how many}}`. NotFoundError. Rows in which an organiser's own words still hold the
+    address or the whole name, which only a person can judge, are found by `mentions` afterwards: in this transaction,
+    it would keep all other writers waiting while every text is read.
     """
     person = people.find(session, email)
-    address, name = person.email, person.name
+    address = person.email
     if session.connection().dialect.name == "sqlite":
         # Deleted rows are overwritten with zeros instead of lying in free pages.
         session.connection().exec_driver_sql("PRAGMA secure_delete=ON")
@@ -112,11 +115,23 @@ def erase(session: Session, email: str, now: datetime) -> dict[str, Any]:
     session.delete(person)
     session.flush()
     session.expire_all()
-    return {"email": address, "erased": counts, "mentions": mentions(session, address, name)}
+    return {"email": address, "erased": counts}
 
 
-def mentions(session: Session, email: str, name: str) -> list[dict[str, Any]]:
-    """The rows whose text holds a normalised address, or a whole name of some length, as `{table, id}`."""
+def names(session: Session, email: str) -> tuple[str, str]:
+    """What `mentions` looks for, to be asked before the erasure: the address, normalised, and the name."""
+    person = people.find(session, email)
+    return person.email, person.name
+
+
+def mentions(
+    session: Session, email: str, name: str, among: Sequence[dict[str, Any]] | None = None
+) -> list[dict[str, Any]]:
+    """The rows whose text holds a normalised address, or a whole name of some length, as `{table, id}`.
+
+    It reads every text there is, unless it is told `among` which rows to look. Of an erasure that is committed, it
+    misses nothing: what was written meanwhile is there by then.
+    """
     written = [email, *([name] if len(name) >= _SHORTEST_NAME else [])]
     # SQLite knows case in ASCII only, and JSON columns keep what is not ASCII as \\uXXXX.
     cases = {case for text in written for case in (text, text.lower(), text.upper())}
@@ -130,10 +145,18 @@ def mentions(session: Session, email: str, name: str) -> list[dict[str, Any]]:
             if column.name not in _NOT_PERSONAL
             for text in texts
         ]
-        if holds:
-            keys = list(table.primary_key.columns)
-            for row in session.execute(sa.select(*keys).where(sa.or_(*holds)).order_by(*keys)):
-                found.append({"table": table.name, "id": row[0] if len(row) == 1 else list(row)})
+        if not holds:
+            continue
+        keys = list(table.primary_key.columns)
+        looked = sa.select(*keys).where(sa.or_(*holds)).order_by(*keys)
+        if among is None:
+            rows = list(session.execute(looked))
+        else:
+            ids = [
+                one["id"] if isinstance(one["id"], list) else [one["id"]] for one in among if one["table"] == table.name
+            ]
+            rows = [row for id in ids for row in session.execute(looked.where(*map(operator.eq, keys, id)))]
+        found += [{"table": table.name, "id": row[0] if len(row) == 1 else list(row)} for row in rows]
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from dataclasses import replace
 from datetime import datetime
 
 import dramatiq
@@ -29,6 +30,7 @@ from workers.bell import PatientBell
 from workers.broker import check_broker, make_broker
 from workers.lanes import Lane, Lanes
 from workers.process import (
+    await_broker,
     bells_for,
     bells_to_ring,
     live_postroom,
@@ -126,17 +128,17 @@ def _ready(broker: dramatiq.Broker, settings: Settings) -> None:
 
 
 def worker(settings: Settings, processes: int, threads: int) -> None:
-    """Workers alone, as many processes as asked for."""
+    """Workers alone, as many processes as asked for. A broker that does not answer yet is waited for."""
+    stopped = stop_event()
     # A child that cannot begin would be put back for ever, so whether it can is seen before the first fork.
-    broker = make_broker(settings.broker_url)
-    check_broker(broker, settings.broker_url)
-    broker.close()
+    mail_transport(settings)
     database = open_database(settings.resolved_database_url)
+    if not await_broker(settings, stopped):
+        return
     # What is still in the queue may name what had gone before a restore.
     restored.wake(database, settings, system_clock())
     database.dispose()
-    mail_transport(settings)
-    supervise(processes, lambda: _work_awake(settings, threads), settings.stop_seconds)
+    supervise(processes, lambda: _work_awake(settings, threads), settings.stop_seconds, stopped)
 
 
 def _work_awake(settings: Settings, threads: int) -> None:
@@ -148,11 +150,10 @@ def _work_awake(settings: Settings, threads: int) -> None:
 
 
 def scheduler(settings: Settings) -> None:
-    """The scheduler alone: it rings the workers through the broker."""
+    """The scheduler alone: it rings the workers through the broker, and needs none for all else that ticks do."""
     stopped = stop_event()
     database = open_database(settings.resolved_database_url)
     broker = make_broker(settings.broker_url)
-    check_broker(broker, settings.broker_url)
     bells = bells_to_ring(broker)
     watch = Watch(database, settings)
     beside = Beside()
@@ -207,17 +208,19 @@ class LocalQueue:
 def work(settings: Settings, database: Database, now: datetime | None, *, until_idle: bool) -> dict[str, int]:
     """Send what is due in this process; with `until_idle` again and again until nothing is. Counts what became of it.
 
-    `now` stands still where it is given. Each round ticks first, so that what a gate holds, or is too late, stays.
-    Whoever was rung for what is due at first, it is sent here: they may be gone, and two do nothing twice.
+    `now` stands still where it is given. Each round ticks first, so that what a gate holds, or is too late, stays; one
+    that came to nothing is the last, as what it rang for is with others. Whoever was rung for what is due at first, it
+    is sent here: they may be gone, and two do nothing twice.
     """
     clock = FixedClock(now) if now else system_clock
     postroom = Postroom(database, settings, mail_transport(settings), clock)
     queue = LocalQueue(postroom, WORK_THREADS)
     try:
         for number in range(_ROUNDS if until_idle else 1):
+            before = replace(queue.tally)
             ticked = tick(database, settings, queue.ring, clock(), afresh=number == 0)
             queue.drain()
-            if not ticked.rung:
+            if not ticked.rung or queue.tally == before:
                 break
     finally:
         # After Ctrl-C threads are still sending: what is in DATA is finished, the rest given back.

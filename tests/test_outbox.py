@@ -10,10 +10,10 @@ import pytest
 import sqlalchemy as sa
 from sqlmodel import Session
 
-from events_service import leases, outbox
+from events_service import doorbell, leases, outbox
 from events_service.db.session import Database, database_now
 from events_service.db.tables import Delivery
-from events_service.domain.delivery import HELD_FOR_REPLY, delivery_key
+from events_service.domain.delivery import HELD_FOR_REPLY, LOST_TOO_OFTEN, SUSPECT_FROM, delivery_key
 from events_service.leases import Claimed
 from events_service.outbox import ROWS
 from events_service.verdict import Verdict
@@ -248,6 +248,102 @@ def test_workers_that_are_lost_before_data_use_up_no_attempt(session: Session) -
         run_out(session)
         assert outbox.sweep(session, NOW) == 1
     assert seen(session, id).attempts == 3
+
+
+def test_a_message_that_kills_every_worker_fails_and_may_be_tried_again(session: Session) -> None:
+    [id] = post(session, row(attempts=3))
+    for lost in range(LOST_TOO_OFTEN):
+        assert (seen(session, id).state, seen(session, id).lost_leases) == ("pending", lost)
+        assert claim(session, id, token=str(lost)) == [id]
+        run_out(session)
+        assert outbox.sweep(session, NOW) == 1
+    failed = seen(session, id)
+    assert (failed.state, failed.attempts, failed.lease_token, failed.lease_until) == ("failed", 3, None, None)
+    assert (failed.last_error or "").startswith("its worker was lost 5 times in a row before DATA")
+    assert not fence(session, id, token=str(LOST_TOO_OFTEN - 1))
+    assert outbox.retry(session, NOW) == [id]
+    assert (seen(session, id).state, seen(session, id).lost_leases) == ("pending", 0)
+
+
+def test_what_comes_to_its_fence_is_no_suspect_any_more(session: Session) -> None:
+    [id] = post(session, row(lost_leases=LOST_TOO_OFTEN - 1))
+    claim(session, id)
+    assert fence(session, id)
+    assert leases.settle_transient(session, held(session, id), "a", 451, "later", NOW, 60, 12)
+    assert (seen(session, id).state, seen(session, id).lost_leases) == ("pending", 0)
+
+
+def test_suspects_are_claimed_apart_a_few_at_a_time_and_the_rest_is_rung_for_again(session: Session) -> None:
+    lost = [0] * 5 + [1] * 5 + [SUSPECT_FROM] * 12 + [SUSPECT_FROM + 1] * 2
+    ids = post(session, *(row(n, lost_leases=lost[n], rung_at=NOW) for n in range(len(lost))))
+    plain, few, alone = ids[:10], ids[10:22], ids[22:]
+    # While some are under a lease, no others are.
+    assert claim(session, *ids, token="a") == few[:10]
+    assert [id for id in ids if seen(session, id).rung_at] == few[:10]
+    assert claim(session, *ids, token="b") == plain
+    assert claim(session, *ids, token="c") == []
+    assert all(fence(session, id) for id in few[:10])
+    assert claim(session, *ids, token="d") == few[10:]
+    assert [fence(session, id, token="d") for id in few[10:]] == [True, True]
+    for one, token in zip(alone, "ef", strict=True):
+        assert claim(session, *ids, token=token) == [one]
+        assert fence(session, one, token=token)
+
+
+def test_two_workers_at_the_same_moment_do_not_both_claim_suspects(postgres_database: Database) -> None:
+    with postgres_database.write() as session:
+        ids = post(session, *(row(n, lost_leases=SUSPECT_FROM + 1) for n in range(2)))
+    with postgres_database.write() as one, postgres_database.write() as other:
+        assert claim(one, ids[0]) == ids[:1]
+        assert claim(other, ids[1], token="b") == []
+    with postgres_database.write() as session:
+        assert claim(session, ids[1], token="c") == []
+        assert fence(session, ids[0])
+        assert claim(session, ids[1], token="c") == ids[1:]
+
+
+@pytest.mark.parametrize("poisons", [{0}, {57}, {119}, {40, 41, 100}])
+def test_one_that_kills_its_process_takes_nobody_else_with_it(database: Database, poisons: set[int]) -> None:
+    """Four threads with a chunk each are lost at once, again and again."""
+    with database.write() as session:
+        ids = post(session, *(row(n) for n in range(120)))
+    fatal = {ids[number] for number in poisons}
+    lives = 0
+    while live_once(database, fatal, str(lives)):
+        lives += 1
+    with database.read() as session:
+        states = {id: seen(session, id).state for id in ids}
+    assert states == {id: "failed" if id in fatal else "sent" for id in ids}
+    assert lives <= LOST_TOO_OFTEN * len(poisons)
+
+
+def live_once(database: Database, fatal: set[int], name: str, threads: int = 4, size: int = 15) -> bool:
+    """A process with so many threads that works until nothing is left to do, or dies: whether it died."""
+    again = None
+    while True:
+        with database.write() as session:
+            outbox.sweep(session, NOW)
+            rung = doorbell.ring_due(session, NOW, limit=1000, again_after=again)
+        if not rung:
+            return False
+        again = HOUR
+        chunks = [rung[start : start + size] for start in range(0, len(rung), size)]
+        for first in range(0, len(chunks), threads):
+            at_once: list[tuple[str, list[int | None]]] = []
+            for number, chunk in enumerate(chunks[first : first + threads]):
+                token = f"{name}/{first + number}"
+                with database.write() as session:
+                    at_once.append((token, claim(session, *chunk, token=token)))
+            for place in range(size):
+                for token, mine in at_once:
+                    if place >= len(mine):
+                        continue
+                    with database.write() as session:
+                        if mine[place] in fatal:
+                            run_out(session)
+                            return True
+                        assert fence(session, mine[place] or 0, token=token)
+                        assert leases.settle_sent(session, mine[place] or 0, token, NOW)
 
 
 def test_what_is_too_late_is_found_without_reading_all_that_waits(sqlite_database: Database) -> None:

@@ -21,7 +21,7 @@ from events_service.config import Settings
 from events_service.db.session import Database
 from events_service.db.tables import Attendee, Delivery, Event, Person
 from events_service.db.writer import Writer
-from events_service.domain.delivery import LEAVES_BY
+from events_service.domain.delivery import LEAVES_BY, LOST_TOO_OFTEN
 from events_service.errors import (
     ConflictError,
     PermanentMailError,
@@ -143,6 +143,22 @@ class Walk(RuleBasedStateMachine):
         if dead:
             self.workers.pop(which % len(self.workers))
         tick(self.database, self.settings, self.bell.extend, self.clock())
+
+    @rule(which=st.integers(0, 9))
+    @precondition(lambda self: self.workers)
+    def a_worker_is_lost_once_more(self, which: int) -> None:
+        """Like all those before it that had these rows."""
+        chunk, _drafts = self.workers.pop(which % len(self.workers))
+        mine, before = ROWS.c.lease_token == chunk._token, ROWS.c.in_data_at.is_(None)
+        with self.database.write() as session:
+            session.execute(sa.update(ROWS).where(mine, before).values(lost_leases=LOST_TOO_OFTEN - 1))
+            ids = select(Delivery.id).where(mine, before, col(Delivery.state) == "sending")
+            lost = set(session.exec(ids))
+            run_out(session, mine)
+        tick(self.database, self.settings, self.bell.extend, self.clock())
+        with self.database.read() as session:
+            failed = set(session.exec(select(Delivery.id).where(Delivery.state == "failed")))
+        assert lost <= failed
 
     # The organiser and the recipients
 

@@ -109,13 +109,14 @@ def test_erasing_leaves_no_trace_in_any_table(past: Database) -> None:
         assert tables >= {"person", "attendee", "attendee_reply", "delivery", "survey_answer", "outcome", "intake"}
         assert tables >= {"suppression"}
     with past.write() as session:
+        assert personal_data.names(session, EMAIL.title()) == (EMAIL, NAME)
         done = personal_data.erase(session, EMAIL.title(), AFTER)
     assert done == {
         "email": EMAIL,
         "erased": {"feeds": 1, "deliveries": 4, "replies": 1, "answers": 3, "attendances": 2, "suppressions": 1},
-        "mentions": [],
     }
     with past.read() as session:
+        assert personal_data.mentions(session, EMAIL, NAME) == []
         assert found_in(dump(session)) == []
         with pytest.raises(NotFoundError):
             people.find(session, EMAIL)
@@ -165,8 +166,12 @@ def test_what_an_organiser_wrote_is_pointed_out(past: Database) -> None:
         own = Outcome(event_id=mission, kind="contact", note=f"{NAME.upper()} met the mayor", recorded_at=AFTER)
         session.add(own)
         session.flush()
-        done = personal_data.erase(session, EMAIL, AFTER)
-        assert done["mentions"] == [{"table": "outcome", "id": own.id}]
+        before = personal_data.mentions(session, EMAIL, NAME)
+        personal_data.erase(session, EMAIL, AFTER)
+        assert personal_data.mentions(session, EMAIL, NAME) == [{"table": "outcome", "id": own.id}]
+        # What would still name them: only where something names them now.
+        assert {one["table"] for one in before} > {"outcome", "person", "delivery"}
+        assert personal_data.mentions(session, EMAIL, NAME, among=before) == [{"table": "outcome", "id": own.id}]
 
 
 # Hashes and random tokens of ours.

@@ -23,7 +23,7 @@ from events_service.clock import system_clock
 from events_service.config import Settings
 from events_service.db.schema import open_database
 from events_service.db.session import Database
-from events_service.errors import EventsError
+from events_service.errors import BrokerError, EventsError
 from events_service.mail.transports import transport
 from events_service.mail.wire import Transport
 from events_service.mail.words import without_addresses
@@ -73,6 +73,26 @@ def run_worker(settings: Settings, threads: int, stopped: threading.Event) -> No
     database.dispose()
 
 
+def await_broker(settings: Settings, stopped: threading.Event) -> bool:
+    """Wait until the broker answers, and ask less and less often; False if `stopped` is set before.
+
+    A machine starts its services in any order, and at work a broker that goes away is waited for as well. SettingsError
+    at once where its address is none.
+    """
+    broker = make_broker(settings.broker_url)
+    pause = 0.0
+    with contextlib.closing(broker):
+        while not stopped.is_set():
+            try:
+                check_broker(broker, settings.broker_url)
+                return True
+            except BrokerError as error:
+                pause = next_pause(pause, 0)
+                log.warning("waiting for the broker", why=str(error), again_in_seconds=pause)
+                stopped.wait(pause)
+    return False
+
+
 def live_postroom(settings: Settings, database: Database) -> Postroom:
     """The post room of a process that lives in real time."""
     return Postroom(database, settings, mail_transport(settings), system_clock)
@@ -119,15 +139,19 @@ def bells_to_ring(broker: dramatiq.Broker) -> Bells:
     return declare(broker, lambda _ids: Tally())
 
 
-def supervise(processes: int, child: Callable[[], None], stop_seconds: float = 60.0) -> int:
+def supervise(
+    processes: int, child: Callable[[], None], stop_seconds: float = 60.0, stopping: threading.Event | None = None
+) -> int:
     """Run `child` in so many forks until this process is told to stop; a fork that dies is replaced.
+
+    `stopping` is what tells of a stop that came before this had begun to listen for it.
 
     A fork that has not ended some seconds after the `stop_seconds` that it may take is killed.
 
     One that was killed is back after half a second. Those that fail of themselves soon after they began, one after the
     other, are replaced after longer and longer.
     """
-    stopping = threading.Event()
+    stopping = stopping or threading.Event()
     began: dict[int, float] = {}
 
     def tell(number: int) -> None:

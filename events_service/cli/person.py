@@ -99,13 +99,32 @@ def erase(run: Run, email: Email) -> None:
     """Erase a person: their row and everything personal, for good. Figures that they are part of stay counted."""
     from events_service import personal_data
 
+    before = []
+    if run.dry_run:
+        with run.read() as session:
+            before = personal_data.mentions(session, *personal_data.names(session, email))
     with run.write() as session:
+        names = personal_data.names(session, email)
         document = personal_data.erase(session, email, run.now)
+        if run.dry_run:
+            document["mentions"] = personal_data.mentions(session, *names, among=before)
     if not run.dry_run:
         personal_data.scrub(run.database)
+        document["mentions"] = _still_named(run, *names)
     for mention in document["mentions"]:
         run.say(f"still named in what an organiser wrote: {mention['table']} {mention['id']}; edit it by hand")
     run.emit(document, lambda console: console.print(_said(document, run.dry_run), markup=False))
+
+
+def _still_named(run: Run, email: str, name: str) -> list[dict[str, Any]]:
+    from events_service import personal_data
+
+    try:
+        with run.read() as session:
+            return personal_data.mentions(session, email, name)
+    except BaseException:
+        run.say(f"{email} is erased; only where organisers' own words still name them was not looked up")
+        raise
 
 
 @verb(app)

@@ -53,7 +53,25 @@ HELD_IN_DOUBT = "restored: may have gone"
 CONFIRMATION = "confirmation"
 """The purpose of a message that says what somebody's reply is on record as."""
 
+LOST_TOO_OFTEN = 5
+"""A message fails whose workers were lost so often before its DATA, one after the other: it may be what kills them."""
+
+SUSPECT_FROM = 2
+"""From so many lost leases on a message is a suspect: suspects are claimed apart from all others, a few at a time."""
+
 _LONGEST_WAIT = timedelta(hours=6)
+
+
+def claimed_together(lost_leases: int) -> int:
+    """How many suspects that lost so many leases may be claimed at once, by all workers there are.
+
+    A lost worker blames all that it held before DATA, the one that killed it and those beside it. In smaller and
+    smaller groups, and in the end alone, each is sent or shows itself: the last two losses are its own.
+
+    >>> [claimed_together(lost) for lost in range(SUSPECT_FROM, LOST_TOO_OFTEN)]
+    [10, 1, 1]
+    """
+    return 10 if lost_leases == SUSPECT_FROM else 1
 
 
 def delivery_key(purpose: str, subject: int | str, step: str, person: int | str, revision: int = 0) -> str:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import openpyxl
 import pytest
+import sqlalchemy as sa
 
 from tests.cli.conftest import Command, Outcome
 from tests.event_texts import MUNICH, toml
@@ -146,3 +151,71 @@ def test_export_erase_and_unsuppress(events: Command, tmp_path: Path) -> None:
         gone = events("person", verb, "ann@example.org")
         assert (gone.code, len(faults(gone))) == (1, 1)
         assert "no person 'ann@example.org'" in gone.err
+
+
+@contextmanager
+def at_each_scan(act: Callable[[Any], object]) -> Iterator[list[str]]:
+    """Before each statement that reads texts `act` is given its cursor. Those statements."""
+    scans: list[str] = []
+
+    def look(_connection: object, cursor: Any, statement: str, *_rest: object) -> None:
+        if statement.startswith("SELECT") and "LIKE '%' ||" in statement:
+            scans.append(statement)
+            act(cursor)
+
+    sa.event.listen(sa.Engine, "before_cursor_execute", look)
+    try:
+        yield scans
+    finally:
+        sa.event.remove(sa.Engine, "before_cursor_execute", look)
+
+
+@pytest.mark.parametrize("words", [(), ("--dry-run",)])
+def test_an_erasure_keeps_no_writer_waiting_while_it_reads_all_texts(
+    planned: Command, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    """Somebody else writes at each of its steps, what it looks for among it."""
+    event = tmp_path / "event.toml"
+    event.write_text(toml(MUNICH))
+    planned("event", "add", event)
+    planned("person", "import", people(tmp_path, "email,name", "ann@example.org,Ann Markerperson"))
+    written: list[int] = []
+
+    def write(_cursor: Any) -> None:
+        with closing(sqlite3.connect(tmp_path / "var/events.db", isolation_level=None, timeout=0)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            title = f"Dinner with Ann Markerperson, {len(written)}"
+            written.append(other.execute("UPDATE event SET title = ?", [title]).rowcount)
+            other.execute("COMMIT")
+
+    if words:
+        # It says what is there when it begins.
+        write(None)
+    with at_each_scan(lambda cursor: None if one_row(scans[-1]) else write(cursor)) as scans:
+        done = planned("person", "erase", "ann@example.org", "--json", *words)
+    assert (done.code, done.json["mentions"]) == (0, [{"table": "event", "id": 1}])
+    assert done.err.startswith("still named in what an organiser wrote: event 1; edit it by hand\n")
+    assert len(written) > 10 and set(written) == {1}
+    # Within the erasure, which a dry run takes back, single rows alone are read.
+    assert sum(map(one_row, scans)) == (2 if words else 0)
+
+
+def one_row(statement: str) -> bool:
+    """Whether it reads a single row, by its number."""
+    return ".id = ?" in statement
+
+
+def test_an_erasure_that_could_not_read_all_texts_says_that_it_was_done(planned: Command, tmp_path: Path) -> None:
+    planned("person", "import", people(tmp_path, "email,name", "ann@example.org,Ann Markerperson"))
+
+    def interrupt(cursor: Any) -> None:
+        answers = iter([1])
+        cursor.connection.set_progress_handler(lambda: next(answers, 0), 1)
+
+    with at_each_scan(interrupt):
+        done = planned("person", "erase", "ann@example.org")
+    assert (done.code, done.out) == (1, "")
+    first, second = done.err.splitlines()
+    assert first.startswith("ann@example.org is erased; only where")
+    assert second.startswith("error: ") and "interrupted" in second
+    assert "no person" in planned("person", "export", "ann@example.org").err

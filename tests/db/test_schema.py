@@ -6,13 +6,16 @@ import threading
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlmodel import SQLModel
+from sqlmodel import SQLModel, select
 
 from events_service.db.schema import HEAD, MIGRATIONS, current_revision, open_database, upgrade
 from events_service.db.session import Database
+from events_service.db.tables import Delivery
 from events_service.errors import DatabaseError
 
 
@@ -74,6 +77,27 @@ def test_upgrading_twice_changes_nothing(database_url: str) -> None:
     database = open_database(database_url)
     upgrade(database)
     assert current_revision(database) == HEAD
+    database.dispose()
+
+
+def test_a_database_of_the_first_version_keeps_its_deliveries(database_url: str) -> None:
+    database = Database(database_url)
+    with database.write() as session:
+        config = Config(attributes={"connection": session.connection()})
+        config.set_main_option("script_location", str(MIGRATIONS))
+        command.upgrade(config, "0001")
+        session.connection().exec_driver_sql(
+            "INSERT INTO delivery (key, purpose, step, mandatory, priority, state, due_at, next_at, unknown_policy,"
+            " attempts, fields, created_at, changed_at) VALUES ('letter:1:-:1:0', 'letter', '-', false, 1, 'pending',"
+            " '2023-09-01 09:00:00', '2023-09-01 09:00:00', 'hold', 3, '{}', '2023-09-01 09:00:00',"
+            " '2023-09-01 09:00:00')"
+        )
+    assert current_revision(database) == "0001"
+    upgrade(database)
+    assert current_revision(database) == HEAD
+    with database.read() as session:
+        row = session.exec(select(Delivery)).one()
+    assert (row.key, row.state, row.attempts, row.lost_leases) == ("letter:1:-:1:0", "pending", 3, 0)
     database.dispose()
 
 

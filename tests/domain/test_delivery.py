@@ -10,10 +10,13 @@ from hypothesis import strategies as st
 
 from events_service.domain.delivery import (
     LEAVES_BY,
+    LOST_TOO_OFTEN,
     STATES,
+    SUSPECT_FROM,
     TOLD,
     UNSENT,
     backoff,
+    claimed_together,
     dead_address,
     delivery_key,
     enhanced_code,
@@ -49,6 +52,10 @@ def test_what_was_sent_never_goes_again_by_itself() -> None:
     while reached != last:
         last, reached = reached, reached | {to for state in reached for to in LEAVES_BY[state]}
     assert reached == {"sent", "bounced"}
+
+
+def test_suspects_go_in_smaller_and_smaller_groups_and_twice_alone_before_they_fail() -> None:
+    assert [claimed_together(lost) for lost in range(SUSPECT_FROM, LOST_TOO_OFTEN)] == [10, 1, 1]
 
 
 @given(st.lists(KEYS, unique=True, min_size=2, max_size=30))

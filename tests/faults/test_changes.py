@@ -6,6 +6,7 @@ after that has passed its fence before the change or after it, and it is known w
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -16,16 +17,22 @@ import pytest
 import sqlalchemy as sa
 
 from events_service import programmes
+from events_service.clock import FixedClock
+from events_service.config import Settings
 from events_service.db.session import Database
 from events_service.db.tables import Delivery, Person
 from events_service.outbox import ROWS
+from events_service.postroom import Postroom
 from events_service.tokens import mail_token
+from schedules.service import LocalQueue
+from schedules.ticks import tick
 from tests.crowds import counts, crowd
 from tests.domain.given import LANCASHIRE
 from tests.faults.desk import Accepted, Desk
 from tests.faults.promises import kept, undecided
-from tests.ledger import open_gate
-from tests.processes import Live, environment, live, run
+from tests.ledger import hold_reviews, open_gate
+from tests.processes import PATIENCE, Live, environment, live, run, until
+from workers.process import mail_transport
 
 QUICK = {"tick_seconds": 0.2, "ring_again_seconds": 1, "lease_seconds": 60, "chunk_size": 10}
 THREADS = 3
@@ -122,6 +129,45 @@ def test_unsubscribed_held_and_gated(scene: Scene) -> None:
     with scene.database.read() as session:
         spared = sa.select(Person.email).where(Person.id.in_((claimed.person_id, waiting.person_id)))
         assert not {one.recipient for one in scene.desk.accepted} & set(session.scalars(spared))
+
+
+OVERDUE = datetime(2023, 10, 1, 23, tzinfo=UTC)
+"""The midnight in London after progress-18 was due."""
+
+
+def test_gated_by_midnight_with_chunks_in_hand(database: Database, desk: Desk, settings: Settings) -> None:
+    """From the instant at which a review is overdue nothing passes its fence, whoever had claimed it before."""
+    people = 90
+    crowd(database, people, OVERDUE - timedelta(days=1))
+    with database.write() as session:
+        open_gate(session, "progress-18")
+    settings = settings.model_copy(update={"smtp_url": desk.url, "chunk_size": QUICK["chunk_size"]})
+    clock = FixedClock(OVERDUE - timedelta(microseconds=1))
+    postroom = Postroom(database, settings, mail_transport(settings), clock)
+    queue = LocalQueue(postroom, THREADS)
+
+    def work() -> None:
+        tick(database, settings, queue.ring, clock(), afresh=True)
+        queue.drain()
+
+    desk.hold(after=10)
+    working = threading.Thread(target=work)
+    working.start()
+    until(lambda: desk.held and desk.in_data == THREADS, "every connection in DATA")
+    before = desk.count + THREADS
+    claimed = counts(database)["sending"] - THREADS
+    clock.at = OVERDUE
+    desk.release()
+    working.join(PATIENCE)
+    assert desk.count == before
+    # What was claimed is held; what was only rung for is put aside as soon as it is claimed.
+    assert claimed > 0 and counts(database) == {"sent": before, "held": people - before}
+    with database.write() as session:
+        hold_reviews(session, "progress-18", now=clock())
+    work()
+    queue.stop()
+    postroom.close()
+    assert kept(database, desk) == {"sent": people}
 
 
 def unsubscribe(address: str, person: int) -> None:

@@ -91,6 +91,24 @@ def test_a_scheduler_killed_while_it_writes_due_rows(
     assert kept(postgres_database, desk) == {"sent": people}
 
 
+@pytest.mark.parametrize("schedulers", [2, 3])
+def test_schedulers_at_once(
+    schedulers: int, postgres_database: Database, desk: Desk, settings: dict[str, object], tmp_path: Path, full: bool
+) -> None:
+    """Each finds what is due at every tick, and each message goes once."""
+    people = 1000 if full else 200
+    crowd(postgres_database, people)
+    desk.seconds = 0.01
+    often = settings | {"tick_seconds": 0.05, "chunk_size": 5}
+    with ExitStack() as stack:
+        worker = stack.enter_context(live(tmp_path, "worker", "--threads", THREADS, **often))
+        beside = [stack.enter_context(live(tmp_path, "scheduler", **often)) for _ in range(schedulers)]
+        worker.wait_for(lambda: counts(postgres_database) == {"sent": people}, "all of it")
+        assert [one.stop() for one in [*beside, worker]] == [0] * (schedulers + 1)
+        assert not any("Traceback" in one.said or "tick failed" in one.said for one in [*beside, worker])
+    assert kept(postgres_database, desk) == {"sent": people}
+
+
 def test_told_to_stop_in_data_a_worker_ends_with_the_servers_word(
     postgres_database: Database, desk: Desk, settings: dict[str, object], tmp_path: Path
 ) -> None:

@@ -5,11 +5,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from events_service.db.session import Database
+from events_service.outbox import ROWS
 from tests.crowds import counts, crowd
 from tests.processes import PATIENCE, alive, live, run, until
 from workers.process import next_pause
@@ -168,14 +171,84 @@ def test_the_pause_doubles_up_to_half_a_minute_and_is_forgotten_after_a_life() -
     assert pauses == [0.5, 1, 2, 4, 8, 16, 30, 30, 0.5, 1]
 
 
-@pytest.mark.parametrize("url", ["amqp://guest:guest@127.0.0.1:1", "redis://127.0.0.1:1/0"])
-@pytest.mark.parametrize("command", [("worker",), ("scheduler",), ("tick",), ("up", "--port", "0")])
+NOBODY_THERE = ("amqp://guest:guest@127.0.0.1:1", "redis://127.0.0.1:1/0")
+
+
+@pytest.mark.parametrize("url", NOBODY_THERE)
+@pytest.mark.parametrize("command", [("tick",), ("up", "--port", "0")])
 def test_a_broker_that_is_not_there_is_one_line(url: str, command: tuple[str, ...], tmp_path: Path) -> None:
     done = run(tmp_path, *command, broker_url=url)
     assert (done.returncode, done.stdout) == (1, "")
     [line] = done.stderr.splitlines()
     assert line.startswith(f"error: {url.split('//')[0]}//127.0.0.1:1 does not answer (")
     assert "guest" not in line
+
+
+@pytest.mark.parametrize("url", NOBODY_THERE)
+def test_a_worker_waits_for_a_broker_that_is_not_there_until_it_is_told_to_stop(url: str, tmp_path: Path) -> None:
+    with live(tmp_path, "worker", broker_url=url) as worker:
+        worker.wait_for(lambda: worker.said.count("waiting for the broker") == 3, "the third time")
+        assert worker.stop() == 0
+        lines = worker.said.splitlines()
+    assert len(lines) == 3
+    where = f"{url.split('//')[0]}//127.0.0.1:1 does not answer ("
+    assert all(where in line and "guest" not in line for line in lines)
+    assert [line.split("again_in_seconds=")[1].split()[0] for line in lines] == ["0.5", "1.0", "2.0"]
+
+
+@pytest.mark.parametrize("url", NOBODY_THERE)
+def test_a_scheduler_begins_without_a_broker_and_does_what_needs_none(
+    url: str, sqlite_database: Database, tmp_path: Path
+) -> None:
+    crowd(sqlite_database, 3)
+    with sqlite_database.write() as session:
+        session.execute(sa.update(ROWS).values(expires_at=datetime(2001, 1, 1, tzinfo=UTC)))
+    settings = {"database_url": str(sqlite_database), "broker_url": url, "tick_seconds": 0.2}
+    with live(tmp_path, "scheduler", **settings) as scheduler:
+        scheduler.wait_for(lambda: scheduler.said.count("tick failed") > 1, "ticks without a broker")
+        assert scheduler.stop() == 0
+        assert "Traceback" not in scheduler.said and "guest" not in scheduler.said
+    assert counts(sqlite_database) == {"expired": 3}
+
+
+@pytest.mark.parametrize("command", ["worker", "scheduler"])
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        ({"broker_url": "nonsense://there"}, "EVENTS_BROKER_URL: 'nonsense'"),
+        ({"broker_url": NOBODY_THERE[0], "tick_seconds": "soon"}, "EVENTS_TICK_SECONDS=soon"),
+        ({"broker_url": NOBODY_THERE[0], "database_url": "nonsense"}, "EVENTS_DATABASE_URL: not a database address"),
+    ],
+)
+def test_a_setting_that_is_wrong_is_not_waited_for(
+    command: str, settings: dict[str, object], why: str, tmp_path: Path
+) -> None:
+    done = run(tmp_path, command, **settings)
+    assert (done.returncode, done.stdout) == (1, "")
+    [line] = done.stderr.splitlines()
+    assert line.startswith(f"error: {why}")
+
+
+def test_nor_is_where_mail_goes(tmp_path: Path) -> None:
+    done = run(tmp_path, "worker", broker_url=NOBODY_THERE[0], smtp_url="nonsense://there")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert len(done.stderr.splitlines()) == 1 and done.stderr.startswith("error: EVENTS_SMTP_URL")
+
+
+STOPPED_EARLY = """
+import threading
+from workers.process import supervise
+
+stopped = threading.Event()
+stopped.set()
+supervise(1, lambda: print("began", flush=True), stopping=stopped)
+"""
+
+
+def test_a_stop_that_came_before_there_were_children_leaves_none(repository: Path) -> None:
+    words = [sys.executable, "-c", STOPPED_EARLY]
+    done = subprocess.run(words, cwd=repository, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert (done.returncode, done.stdout) == (0, "")
 
 
 @pytest.mark.parametrize("command", ["worker", "scheduler"])

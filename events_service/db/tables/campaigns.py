@@ -86,7 +86,8 @@ class Delivery(SQLModel, table=True):
     `in_data_at` are by the database's clock, everything else by now. `mandatory` passes gates, holds and unsubscribes:
     people must not travel to an event that is not there. What somebody waits for has `priority` 0, all else 1: the
     lower goes first. `sequence` is the event's SEQUENCE that the content speaks of. `doubted_at` is when a restore left
-    it open whether the message had gone before.
+    it open whether the message had gone before. `lost_leases` counts the workers that were lost with it, one after the
+    other, before DATA.
     """
 
     __tablename__ = "delivery"
@@ -124,6 +125,7 @@ class Delivery(SQLModel, table=True):
     expires_at: datetime | None = maybe_instant()
     unknown_policy: str = "hold"
     attempts: int = 0
+    lost_leases: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
     rung_at: datetime | None = maybe_instant()
     lease_token: str | None = None
     lease_until: datetime | None = maybe_instant()
