@@ -105,6 +105,7 @@ class Chunk:
         self._database, self._settings, self._clock, self._token = database, settings, clock, token
         self._data_lease, self._monotonic = data_lease, monotonic
         self._writer = writer
+        self._left: set[int] = set()
         self._words: list[_Word] = []
         self._dead: list[str] = []
         self._gates = review_gates.GateTimes({})
@@ -114,22 +115,26 @@ class Chunk:
     def claim(self, ids: Sequence[int], letters: Letters) -> list[Draft]:
         """Claim, put aside what may not go, freeze what the rest says; committed when it returns.
 
-        Nothing is claimed where a deadlock was lost twice: those rows are rung for again.
+        The claim is committed first, so that a row at which a worker ends each time, whatever it does to it, is seen to
+        have lost its lease. Where a deadlock was lost twice nothing is ready, and the rows are rung for again.
         """
         self._leased_at = self._monotonic()
+        lease = (self._token, self._clock(), self._settings.lease_seconds)
         try:
-            return self._in_session(lambda session: self._claim(session, ids, letters))
+            rows = self._in_session(lambda session: leases.claim(session, ids, *lease))
+            self._left.update(row.id for row in rows)
+            return self._in_session(lambda session: self._prepare(session, rows, letters)) if rows else []
         except DatabaseError as error:
             if not _lost_a_deadlock(error):
                 raise
             log.warning("deliveries put off", why=str(error), waiting=len(ids))
             return []
 
-    def _claim(self, session: Session, ids: Sequence[int], letters: Letters) -> list[Draft]:
+    def _prepare(self, session: Session, rows: Sequence[Claimed], letters: Letters) -> list[Draft]:
         now = self._clock()
-        rows = leases.claim(session, ids, self._token, now, self._settings.lease_seconds)
-        if not rows:
-            return []
+        # An erasure, or a cancellation, may have come in between.
+        mine = leases.lock(session, [row.id for row in rows], self._token)
+        rows = [row for row in rows if row.id in mine]
         self._gates = review_gates.gate_times(session)
         stopped = verdicts(session, [row.id for row in rows], now, self._gates.at(now))
         self._put_aside(session, stopped, {row.id: row.event_id for row in rows})
@@ -148,14 +153,27 @@ class Chunk:
             self._forget(self._in_session(self._settle))
         began = self._monotonic()
         renew = began - self._leased_at > self._settings.lease_seconds / 2
-        settled, passed = _once_more(lambda: self._writer.write(lambda on: self._settle_and_fence(on, drafts, renew)))
+        passed = self._pass(drafts, renew)
         if renew:
             self._leased_at = began
-        self._forget(settled)
-        stopped = [draft.row for draft in drafts if draft.row.id not in passed]
-        if stopped:
-            self._in_session(lambda session: self._judge(session, stopped))
+        stopped = [draft for draft in drafts if draft.row.id not in passed]
+        if not stopped:
+            return passed
+        if self._in_session(self._plan_has_changed):
+            passed |= self._pass(stopped, renew=False)
+        left = [draft.row for draft in stopped if draft.row.id not in passed]
+        self._in_session(lambda session: self._judge(session, left))
         return passed
+
+    def _pass(self, drafts: Sequence[Draft], renew: bool) -> frozenset[int]:
+        settled, passed = _once_more(lambda: self._writer.write(lambda on: self._settle_and_fence(on, drafts, renew)))
+        self._forget(settled)
+        return passed
+
+    def _plan_has_changed(self, session: Session) -> bool:
+        """Whether a programme was revised since the gates were looked at; then they are looked at anew."""
+        before, self._gates = self._gates, review_gates.gate_times(session)
+        return before.revision != self._gates.revision
 
     def settle(self) -> None:
         """Commit the words that are there, where no fence comes soon that takes them along."""
@@ -168,10 +186,10 @@ class Chunk:
         now = self._clock()
         settled = self._settle(on)
         if renew:
-            leases.renew(on, self._token, self._settings.lease_seconds)
+            leases.renew(on, self._left, self._token, self._settings.lease_seconds)
         # A review can fall overdue while a chunk is being sent.
         ids, gates = [draft.row.id for draft in drafts], self._gates.at(now)
-        return settled, leases.fence(on, ids, self._token, now, gates, self._data_lease)
+        return settled, leases.fence(on, ids, self._token, now, gates, self._data_lease, self._gates.revision)
 
     def _judge(self, session: Session, rows: Sequence[Claimed]) -> None:
         """Put rows aside that the fence did not let pass, for the reason that there is."""
@@ -202,10 +220,12 @@ class Chunk:
 
         def settle(session: Session) -> Tally:
             settled = self._settle(session)
-            leases.give_back(session, self._token, self._clock())
+            if left := self._left.difference(word.draft.row.id for word in self._words):
+                leases.give_back(session, left, self._token, self._clock())
             return settled
 
-        self._forget(self._in_session(settle))
+        if self._left:
+            self._forget(self._in_session(settle))
 
     def _settle(self, on: Ledger) -> Tally:
         now, settled = self._clock(), Tally()
@@ -243,6 +263,7 @@ class Chunk:
 
     def _forget(self, settled: Tally) -> None:
         self.tally.add(settled)
+        self._left.difference_update(word.draft.row.id for word in self._words)
         for word in self._words:
             if word.wait is None:
                 row = word.draft.row

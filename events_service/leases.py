@@ -22,7 +22,7 @@ from events_service.db.session import database_in, database_now, one_of
 from events_service.db.types import UTCDateTime
 from events_service.db.writer import Writer
 from events_service.domain.delivery import SUSPECT_FROM, backoff, claimed_together, enhanced_code, wait_for_server
-from events_service.verdict import Gates, Verdict, moments, verdict
+from events_service.verdict import Gates, Verdict, last_revision, moments, verdict
 
 ROWS = SQLModel.metadata.tables["delivery"]
 
@@ -33,6 +33,7 @@ _SUSPECTS_LOCK = 726336
 
 _ROW: sa.BindParameter[Any] = sa.bindparam("row")
 _TOKEN: sa.BindParameter[Any] = sa.bindparam("token")
+_REVISION: sa.BindParameter[Any] = sa.bindparam("revision", type_=sa.Integer)
 _STATE = sa.func.coalesce(ROWS.c.state, "")
 """The state of rows that are named by number, where they are many.
 
@@ -141,6 +142,18 @@ def _left(dialect: str) -> sa.Update:
     return sa.update(ROWS).where(ROWS.c.id.in_(left)).values(rung_at=None)
 
 
+def lock(session: Session, ids: Iterable[int], token: str) -> set[int]:
+    """Which of these claimed rows are the worker's still; until the transaction ends nobody else changes them."""
+    mine = _locked(_dialect(session))
+    return set(session.connection().execute(mine, {"ids": list(ids), "token": token}).scalars())
+
+
+@lru_cache(maxsize=2)
+def _locked(dialect: str) -> sa.Select[Any]:
+    mine = sa.select(ROWS.c.id).where(one_of(dialect, ROWS.c.id, "ids"), *_untried(_TOKEN, _STATE))
+    return mine.order_by(ROWS.c.id).with_for_update()
+
+
 def put_aside(session: Session, ids: Sequence[int], token: str, why: Verdict, now: datetime) -> None:
     """Settle claimed rows that may not be sent. One that moved keeps nothing of what it was going to say.
 
@@ -165,42 +178,58 @@ def put_aside(session: Session, ids: Sequence[int], token: str, why: Verdict, no
 
 def postpone(on: Ledger, id: int, token: str, until: datetime, now: datetime) -> bool:
     """Give a claimed row back until a later time, without counting the attempt."""
-    return _run(on, _returned(one=True), row=id, token=token, until=until, now=now) == 1
+    return _run(on, _postponed(), row=id, token=token, until=until, now=now) == 1
 
 
-def give_back(on: Ledger, token: str, now: datetime) -> int:
-    """Give back the claimed rows that were not begun, as if nobody had taken them. Returns how many."""
-    return _run(on, _returned(one=False), token=token, now=now)
+def give_back(on: Ledger, ids: Iterable[int], token: str, now: datetime) -> int:
+    """Give back those claimed rows that were not begun, as if nobody had taken them. Returns how many."""
+    return _run(on, _unbegun(_dialect(on)), ids=list(ids), token=token, now=now)
+
+
+_BACK: dict[str, Any] = {
+    "state": "pending", "rung_at": None, "lease_token": None, "lease_until": None,
+    "attempts": ROWS.c.attempts - 1, "changed_at": sa.bindparam("now", type_=UTCDateTime),
+}  # fmt: skip
 
 
 @lru_cache(maxsize=2)
-def _returned(*, one: bool) -> sa.Update:
-    back: dict[str, Any] = {"state": "pending", "rung_at": None, "lease_token": None, "lease_until": None}
-    back |= {"attempts": ROWS.c.attempts - 1, "changed_at": sa.bindparam("now", type_=UTCDateTime)}
-    statement = sa.update(ROWS).where(*_untried(_TOKEN)).values(back)
-    return (
-        statement.where(ROWS.c.id == _ROW).values(next_at=sa.bindparam("until", type_=UTCDateTime))
-        if one
-        else statement
-    )
+def _unbegun(dialect: str) -> sa.Update:
+    return sa.update(ROWS).where(one_of(dialect, ROWS.c.id, "ids"), *_untried(_TOKEN, _STATE)).values(_BACK)
 
 
-def renew(on: Ledger, token: str, lease_seconds: float) -> int:
-    """Begin the lease of the claimed rows that were not begun anew, while others of their chunk are sent."""
-    return _run(on, _renewal(_dialect(on), lease_seconds), token=token)
+@lru_cache(maxsize=1)
+def _postponed() -> sa.Update:
+    later = _BACK | {"next_at": sa.bindparam("until", type_=UTCDateTime)}
+    return sa.update(ROWS).where(ROWS.c.id == _ROW, *_untried(_TOKEN)).values(later)
+
+
+def renew(on: Ledger, ids: Iterable[int], token: str, lease_seconds: float) -> int:
+    """Begin the lease of those claimed rows that were not begun anew, while others of their chunk are sent."""
+    return _run(on, _renewal(_dialect(on), lease_seconds), ids=list(ids), token=token)
 
 
 @lru_cache(maxsize=8)
 def _renewal(dialect: str, lease_seconds: float) -> sa.Update:
-    return sa.update(ROWS).where(*_untried(_TOKEN)).values(lease_until=database_in(dialect, lease_seconds))
+    mine = sa.update(ROWS).where(one_of(dialect, ROWS.c.id, "ids"), *_untried(_TOKEN, _STATE))
+    return mine.values(lease_until=database_in(dialect, lease_seconds))
 
 
 def fence(
-    on: Ledger, ids: Sequence[int], token: str, now: datetime, gates: Gates, data_seconds: float
+    on: Ledger,
+    ids: Sequence[int],
+    token: str,
+    now: datetime,
+    gates: Gates,
+    data_seconds: float,
+    revision: int | None = None,
 ) -> frozenset[int]:
-    """The write just before DATA: those of `ids` that may go; their leases then cover the wait for a word."""
+    """The write just before DATA: those of `ids` that may go; their leases then cover the wait for a word.
+
+    None may where the programmes have another `revision` by now, if one is given: their gates are not these.
+    """
     statement = _fence(_dialect(on), tuple(gates), data_seconds)
-    return frozenset(_returned_ids(on, statement, ids=list(ids), token=token, **moments(now, gates)))
+    told = {"ids": list(ids), "token": token, "revision": revision, **moments(now, gates)}
+    return frozenset(_returned_ids(on, statement, **told))
 
 
 @lru_cache(maxsize=16)
@@ -212,9 +241,11 @@ def _fence(dialect: str, gated_programmes: tuple[str, ...], data_seconds: float)
             *_untried(_TOKEN, _STATE),
             ROWS.c.lease_until > database_now(dialect),
             verdict(gated_programmes).is_(None),
+            sa.or_(_REVISION.is_(None), last_revision() == _REVISION),
         )
         # It came as far as this, so it is not what its workers were lost to.
         .values(in_data_at=database_now(dialect), lease_until=database_in(dialect, data_seconds), lost_leases=0)
+        .returning(ROWS.c.id)
     )
 
 

@@ -72,9 +72,8 @@ class Postroom:
         with self._shared or Writer(self._database) as writer:
             lease = (secrets.token_hex(8), self.data_lease_seconds, self._monotonic)
             chunk = Chunk(self._database, self._settings, self._clock, *lease, writer)
-            waiting = deque(chunk.claim(ids, self._letters))
             try:
-                self._send_all(chunk, waiting)
+                self._send_all(chunk, deque(chunk.claim(ids, self._letters)))
             finally:
                 chunk.close()
         chunk.told.closed(vars(chunk.tally))

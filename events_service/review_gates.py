@@ -6,19 +6,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import sqlalchemy as sa
 from sqlmodel import Session, select
 
 from events_service import programmes, reviews
 from events_service.db.tables import Event
 from events_service.domain.reviews import overdue_from
-from events_service.verdict import Gates
+from events_service.verdict import Gates, last_revision
 
 
 @dataclass(frozen=True, slots=True)
 class GateTimes:
-    """By programme, the instants from which its reviews are overdue unless they are held."""
+    """By programme, the instants from which its reviews are overdue unless they are held; as of which `revision`."""
 
     by_programme: Mapping[str, Sequence[datetime]]
+    revision: int = 0
 
     def at(self, now: datetime) -> Gates:
         """The gates that stand at `now`: an overdue review gates what begins after it was due."""
@@ -33,9 +35,10 @@ def standing(session: Session, now: datetime) -> Gates:
 
 def gate_times(session: Session) -> GateTimes:
     """When the gates of reviews that are not held begin to stand, for a worker to ask at every message."""
+    revision = session.connection().execute(sa.select(last_revision())).scalar_one()
     found = {}
     for key in session.exec(select(Event.programme_key).distinct().order_by(Event.programme_key)):
         programme = programmes.current(session, key)
         held = reviews.held(session, key)
         found[key] = tuple(overdue_from(programme, one) for one in programme.review_points if one.id not in held)
-    return GateTimes(found)
+    return GateTimes(found, revision)

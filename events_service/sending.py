@@ -118,10 +118,12 @@ class Round:
 
     def _ask(self) -> None:
         """Let those go that wait at the fence, and that it lets pass."""
-        try:
-            passed = self._chunk.fence([letter.draft for letter in self._talks.at_fence])
-        except Exception as error:  # noqa: BLE001  (whatever it is, what is in DATA is ended first)
-            self._fault, passed = error, frozenset()
+        passed: frozenset[int] = frozenset()
+        if self._fault is None:
+            try:
+                passed = self._chunk.fence([letter.draft for letter in self._talks.at_fence])
+            except Exception as error:  # noqa: BLE001  (whatever it is, what is in DATA is ended first)
+                self._fault = error
         self._talks.answer(lambda letter: letter.draft.row.id in passed)
 
     def _wait(self, pause: float | None) -> None:

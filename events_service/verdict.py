@@ -112,6 +112,11 @@ def verdict(gated_programmes: tuple[str, ...]) -> sa.ScalarSelect[Any]:
     )
 
 
+def last_revision() -> sa.ScalarSelect[int]:
+    """The number of the programmes' last revision, 0 where there is none: with another the gates may be others."""
+    return sa.select(sa.func.coalesce(sa.func.max(_TABLES["programme_revision"].c.id), 0)).scalar_subquery()
+
+
 def moments(now: datetime, gates: Gates) -> dict[str, datetime]:
     """What `verdict(tuple(gates))` needs to be told when it runs."""
     return {"now": now} | {f"gate_{place}": start for place, start in enumerate(gates.values())}

@@ -222,12 +222,12 @@ def test_what_was_not_tried_is_not_counted(session: Session) -> None:
     leases.postpone(session, ids[2], "a", NOW + HOUR, NOW)
     assert fence(session, ids[4])
     leases.put_aside(session, ids[4:], "a", Verdict("held", "organiser"), NOW)
-    assert leases.give_back(session, "a", NOW) == 1
+    assert leases.give_back(session, ids, "a", NOW) == 1
     found = [seen(session, id) for id in ids]
     assert [one.state for one in found] == ["held", "cancelled", "pending", "pending", "sending"]
     assert [one.attempts for one in found] == [0, 0, 0, 0, 1]
     assert (found[0].hold_reason, found[1].last_error, found[2].next_at) == ("organiser", "declined", NOW + HOUR)
-    assert leases.give_back(session, "a", NOW) == 0
+    assert leases.give_back(session, ids, "a", NOW) == 0
 
 
 def test_what_is_past_its_time_expires_held_or_not(session: Session) -> None:
@@ -343,7 +343,7 @@ def live_once(database: Database, fatal: set[int], name: str, threads: int = 4, 
                             run_out(session)
                             return True
                         assert fence(session, mine[place] or 0, token=token)
-                        assert leases.settle_sent(session, mine[place] or 0, token, NOW)
+                        assert leases.settle_sent(session, [mine[place] or 0], token, NOW)
 
 
 def test_what_is_too_late_is_found_without_reading_all_that_waits(sqlite_database: Database) -> None:

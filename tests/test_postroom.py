@@ -9,11 +9,12 @@ import pytest
 import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
-from events_service import attendees, campaigns, chunk, events, leases, outbox, people
+from events_service import attendees, campaigns, chunk, events, leases, outbox, people, personal_data, programmes
 from events_service.clock import FixedClock
 from events_service.config import Settings
 from events_service.db.session import Database, database_now
 from events_service.db.tables import Delivery, Event, MessageContent
+from events_service.domain.delivery import HELD_BY_REVIEW
 from events_service.errors import (
     DatabaseError,
     MailError,
@@ -28,6 +29,7 @@ from events_service.mail.wire import Outgoing
 from events_service.outbox import ROWS
 from events_service.postroom import Postroom
 from events_service.tokens import open_mail_token
+from tests.domain.given import LANCASHIRE
 from tests.ledger import INVITED, House, open_gate, row_of, run_out, started, states
 
 NAMES = ("ada", "bob", "cem")
@@ -252,6 +254,30 @@ def test_a_review_that_falls_overdue_meanwhile_holds_at_the_fence(house: House) 
     assert found(house, "ada") == ["held"]
 
 
+@pytest.mark.parametrize(("due_month", "then"), [(15, ["sent", "held", "held"]), (30, ["sent"] * 3)])
+def test_a_programme_that_is_revised_meanwhile_holds_at_the_fence(
+    house: House, due_month: int, then: list[str]
+) -> None:
+    """A review point that the organisers put in: one was due a month ago, the other is to come."""
+    point = (
+        f"[[review_points]]\nid = 'one-more'\ntitle = 'Review'\nscope = [3]\nfrom_month = 12\ndue_month = {due_month}\n"
+    )
+
+    def revise(message: Outgoing) -> None:
+        if message.recipient.startswith("bob"):
+            with house.database.write() as session:
+                programmes.load(session, f"{LANCASHIRE.read_text()}\n{point}", "plan.toml", INVITED)
+
+    house.wire.before = revise
+    house.postroom.deliver(invitations(house))
+    assert found(house) == then
+    assert len(house.wire.taken) == then.count("sent")
+    with house.database.read() as session:
+        assert {row.hold_reason for row in session.exec(select(Delivery).where(Delivery.state == "held"))} <= {
+            HELD_BY_REVIEW
+        }
+
+
 def test_an_event_that_is_called_off_meanwhile_is_not_invited_to(house: House) -> None:
     def cancel(message: Outgoing) -> None:
         with house.database.write() as session:
@@ -350,6 +376,23 @@ def test_somebody_who_is_erased_after_the_verdict_fails_nothing(house: House, mo
             select(Delivery).where(Delivery.step == "invitation", col(Delivery.person_id).is_(None))
         ).one()
     assert (gone.state, gone.last_error) == ("cancelled", "the person was erased")
+
+
+def test_of_somebody_who_is_erased_once_they_are_claimed_nothing_is_kept(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = leases.lock
+
+    def lock(session: Session, *words: Any) -> Any:
+        with house.database.write() as other:
+            personal_data.erase(other, EMAILS[1], INVITED)
+        return real(session, *words)
+
+    monkeypatch.setattr(leases, "lock", lock)
+    assert house.postroom.deliver(invitations(house)).sent == 2
+    with house.database.read() as session:
+        rows = session.exec(select(Delivery).where(col(Delivery.person_id).is_(None))).all()
+    assert rows and {(row.state, row.lease_token, str(row.fields)) for row in rows} == {("cancelled", None, "{}")}
 
 
 def test_a_content_that_was_undone_is_never_said_in_anothers_place(

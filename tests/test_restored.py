@@ -86,7 +86,7 @@ def half_sent_then_all(house: House, back_up: Callable[[], Restore]) -> Restore:
         assert leases.fence(session, ids[3:4], "a worker", INVITED, {}, 660)
     restore = back_up()
     with house.database.write() as session:
-        leases.give_back(session, "a worker", INVITED)
+        leases.give_back(session, ids, "a worker", INVITED)
         assert leases.settle_sent(session, ids[3:4], "a worker", INVITED)
     house.work(INVITED + HOUR)
     assert len(house.wire.taken) == 5

@@ -34,16 +34,18 @@ from tests.ledger import hold_reviews, open_gate
 from tests.processes import PATIENCE, Live, environment, live, run, until
 from workers.process import mail_transport
 
-QUICK = {"tick_seconds": 0.2, "ring_again_seconds": 1, "lease_seconds": 60, "chunk_size": 10}
+QUICK = {"tick_seconds": 0.2, "ring_again_seconds": 1, "lease_seconds": 60, "chunk_size": 10, "smtp_connections": 1}
 THREADS = 3
+"""Each has one connection: then all of them are in DATA while the server holds its words, and stay there."""
+REVIEW = "[[review_points]]\nid = 'one-more'\ntitle = 'Review'\nscope = [3]\nfrom_month = 12\ndue_month = 13\n"
 STOPPED = frozenset({"suppressed", "held", "cancelled"})
 
 
 class Scene:
     """A campaign that is being sent, in one process; the organiser's commands beside it."""
 
-    def __init__(self, database: Database, desk: Desk, folder: Path) -> None:
-        self.database, self.desk, self.folder = database, desk, folder
+    def __init__(self, database: Database, desk: Desk, folder: Path, plan: str) -> None:
+        self.database, self.desk, self.folder, self.plan = database, desk, folder, plan
         url = database.url.render_as_string(hide_password=False)
         self.settings = QUICK | {"database_url": url, "smtp_url": desk.url}
         self.up: Live
@@ -96,7 +98,7 @@ def scene(database: Database, desk: Desk, tmp_path: Path, full: bool) -> Scene:
     with database.write() as session:
         programmes.load(session, text, "plan.toml", now)
     desk.seconds = 0.005
-    return Scene(database, desk, tmp_path)
+    return Scene(database, desk, tmp_path, text)
 
 
 def rows(scene: Scene, *where: sa.ColumnElement[bool]) -> list[Delivery]:
@@ -117,13 +119,14 @@ def test_unsubscribed_held_and_gated(scene: Scene) -> None:
         assert scene.later() == []
         scene.desk.hold(scene.before + 10)
         scene.command("campaign", "release", "munich")
-        with scene.held(after=scene.before + 10), scene.database.write() as session:
-            open_gate(session, "review-12")
-        # Whoever had looked at the reviews before may finish its chunk.
+        with scene.held(after=scene.before + 10):
+            # The programme is revised, and a review was due a month ago.
+            plan = scene.folder / "plan.toml"
+            plan.write_text(f"{scene.plan}\n{REVIEW}")
+            scene.command("programme", "load", str(plan))
         scene.up.wait_for(scene.is_decided, "an end")
-        assert len(scene.later()) < THREADS * QUICK["chunk_size"]
-        record = ("--decision", "continue", "--notes", "-")
-        scene.command("review", "record", "review-12", *record)
+        assert scene.later() == []
+        scene.command("review", "record", "one-more", "--decision", "continue", "--notes", "-")
         scene.up.wait_for(lambda: counts(scene.database).keys() == {"sent", "suppressed"}, "all but two")
     assert kept(scene.database, scene.desk, stopped=STOPPED)["suppressed"] == 2
     with scene.database.read() as session:
@@ -141,7 +144,9 @@ def test_gated_by_midnight_with_chunks_in_hand(database: Database, desk: Desk, s
     crowd(database, people, OVERDUE - timedelta(days=1))
     with database.write() as session:
         open_gate(session, "progress-18")
-    settings = settings.model_copy(update={"smtp_url": desk.url, "chunk_size": QUICK["chunk_size"]})
+    settings = settings.model_copy(
+        update={"smtp_url": desk.url, "chunk_size": QUICK["chunk_size"], "smtp_connections": 1}
+    )
     clock = FixedClock(OVERDUE - timedelta(microseconds=1))
     postroom = Postroom(database, settings, mail_transport(settings), clock)
     queue = LocalQueue(postroom, THREADS)

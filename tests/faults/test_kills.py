@@ -22,8 +22,15 @@ from tests.faults.promises import finish, kept, to_begin
 from tests.ledger import run_out
 from tests.processes import PATIENCE, alive, environment, live, run
 
-PROCESSES, THREADS = 2, 2
-QUICK = {"tick_seconds": 0.2, "ring_again_seconds": 2, "lease_seconds": 3, "chunk_size": 20}
+PROCESSES, THREADS, CONNECTIONS = 2, 2, 2
+"""Each of a thread's connections may have a message in DATA."""
+QUICK = {
+    "tick_seconds": 0.2,
+    "ring_again_seconds": 2,
+    "lease_seconds": 3,
+    "chunk_size": 20,
+    "smtp_connections": CONNECTIONS,
+}
 
 
 @pytest.mark.parametrize("policy", ["hold", "resend"])
@@ -58,7 +65,7 @@ def test_workers_that_are_killed_at_random(
         assert len(desk.ids) == people
     else:
         assert set(states) <= {"sent", "unknown"}
-        assert states["unknown"] <= kills * THREADS
+        assert states["unknown"] <= kills * THREADS * CONNECTIONS
 
 
 KILLED_BY = """

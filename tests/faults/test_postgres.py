@@ -18,8 +18,15 @@ from tests.faults.private import PrivatePostgres, PrivateRedis, small_postgres
 from tests.faults.promises import finish, kept, to_begin
 from tests.processes import Live, live
 
-QUICK = {"tick_seconds": 0.2, "ring_again_seconds": 2, "lease_seconds": 3, "chunk_size": 20}
-THREADS = 3
+THREADS, CONNECTIONS = 3, 2
+"""Each of a thread's connections may have a message in DATA."""
+QUICK = {
+    "tick_seconds": 0.2,
+    "ring_again_seconds": 2,
+    "lease_seconds": 3,
+    "chunk_size": 20,
+    "smtp_connections": CONNECTIONS,
+}
 NO_SPACE = "no space is left on its disk"
 
 
@@ -82,7 +89,7 @@ def test_backends_that_are_terminated_at_random(
     # Its own connections are among those that go.
     postgres_database.dispose()
     unknown = interrupted(postgres_database, own_redis.url, desk, tmp_path, people, faults, terminate)
-    assert unknown <= faults * THREADS
+    assert unknown <= faults * THREADS * CONNECTIONS
 
 
 def test_stopped_at_once_and_started(
@@ -98,7 +105,10 @@ def test_stopped_at_once_and_started(
 
     with own_postgres.database() as url:
         database = open_database(url)
-        assert interrupted(database, own_redis.url, desk, tmp_path, people, faults, restart) <= faults * THREADS
+        assert (
+            interrupted(database, own_redis.url, desk, tmp_path, people, faults, restart)
+            <= faults * THREADS * CONNECTIONS
+        )
         database.dispose()
 
 

@@ -21,8 +21,8 @@ from tests.processes import live, until
 from workers.actors import declare
 from workers.broker import make_broker
 
-QUICK = {"tick_seconds": 0.2, "ring_again_seconds": 1, "lease_seconds": 30, "chunk_size": 20}
-THREADS = 3
+QUICK = {"tick_seconds": 0.2, "ring_again_seconds": 1, "lease_seconds": 30, "chunk_size": 20, "smtp_connections": 2}
+THREADS, CONNECTIONS = 3, 6
 
 
 @pytest.fixture
@@ -116,14 +116,14 @@ def test_told_to_stop_in_data_a_worker_ends_with_the_servers_word(
     crowd(postgres_database, people)
     desk.hold()
     with live(tmp_path, "worker", "--threads", THREADS, **settings) as worker, live(tmp_path, "scheduler", **settings):
-        worker.wait_for(lambda: desk.in_data == THREADS, "all its connections in DATA")
+        worker.wait_for(lambda: desk.in_data == CONNECTIONS, "all its connections in DATA")
         worker.process.send_signal(signal.SIGTERM)
         worker.wait_for(lambda: "worker stopping" in worker.said, "its stopping")
         desk.release()
         assert worker.process.wait(60) == 0
-    assert desk.count == THREADS
+    assert desk.count == CONNECTIONS
     # What was in DATA has its word; the rest was given back at once, and nothing of it was tried.
-    assert counts(postgres_database) == {"sent": THREADS, "pending": people - THREADS}
+    assert counts(postgres_database) == {"sent": CONNECTIONS, "pending": people - CONNECTIONS}
     with postgres_database.read() as session:
         waiting = sa.select(ROWS.c.attempts, ROWS.c.lease_token).where(ROWS.c.state == "pending").distinct()
         assert session.connection().execute(waiting).all() == [(0, None)]
@@ -147,5 +147,5 @@ def test_told_to_stop_while_the_server_never_answers_it_ends_within_its_grace(
     until(lambda: desk.in_data == 0, "the server's own end")
     finish(postgres_database, tmp_path, settings)
     states = kept(postgres_database, desk)
-    assert 0 < states["unknown"] <= THREADS
+    assert 0 < states["unknown"] <= CONNECTIONS
     assert sum(states.values()) == people
