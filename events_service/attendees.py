@@ -27,6 +27,11 @@ EARLIEST_CHECK_IN = timedelta(days=1)
 """People register the evening before; a check-in long before the event is a slip of the hand."""
 
 
+_THERE = select(Attendee).where(
+    Attendee.event_id == sa.bindparam("event"), Attendee.person_id == sa.bindparam("person")
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Applied:
     """What became of a reply: whether it changed what stands, and why or why not, in one clause.
@@ -110,8 +115,8 @@ def _check_open_to(event: Event, role: str | None) -> None:
 
 
 def _get_or_make(session: Session, event: Event, person: Person, role: str, now: datetime) -> tuple[bool, Attendee]:
-    there = select(Attendee).where(Attendee.event_id == event.id, Attendee.person_id == person.id)
-    found = session.exec(there).first()
+    both = {"event": event.id, "person": person.id}
+    found = session.exec(_THERE, params=both).first()
     if found is not None:
         return False, found
     attendee = Attendee(event_id=_id(event), person_id=_id(person), role=role, added_at=now)
@@ -120,7 +125,7 @@ def _get_or_make(session: Session, event: Event, person: Person, role: str, now:
             session.add(attendee)
     except sa.exc.IntegrityError:
         # Another process added the same person between our look and our insert.
-        return False, session.exec(there).one()
+        return False, session.exec(_THERE, params=both).one()
     return True, attendee
 
 

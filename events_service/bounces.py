@@ -28,6 +28,14 @@ SOFT_LIMIT = 5
 SOFT_WINDOW = timedelta(days=30)
 _ON_ITS_WAY = ("delayed", "delivered", "relayed", "expanded")
 _IN_DOUBT = (col(Delivery.state) == "unknown") | (col(Delivery.hold_reason) == HELD_IN_DOUBT)
+_TOLD = (
+    select(Delivery)
+    .where(
+        Delivery.attendee_id == sa.bindparam("attendee"),
+        col(Delivery.state).in_(("sent", "unknown", "bounced")) | col(Delivery.in_data_at).is_not(None),
+    )
+    .limit(2)
+)
 
 
 def named_by_address(session: Session, addresses: Iterable[str], settings: Settings) -> Delivery | None:
@@ -92,8 +100,7 @@ def doubtful(session: Session, message_ids: Sequence[str]) -> list[Delivery]:
 
 def only_one_told(session: Session, attendee_id: int | None) -> list[Delivery]:
     """The one message that can have told an attendee of their reply address, if it is in doubt whether it arrived."""
-    went = col(Delivery.state).in_(("sent", "unknown", "bounced")) | col(Delivery.in_data_at).is_not(None)
-    told = session.exec(select(Delivery).where(Delivery.attendee_id == attendee_id, went).limit(2)).all()
+    told = session.exec(_TOLD, params={"attendee": attendee_id}).all()
     return [row for row in told if len(told) == 1 and row.state == "unknown"]
 
 

@@ -17,6 +17,7 @@ from events_service import campaign_rows as rows
 from events_service import event_checks, holds, outbox, review_gates
 from events_service.config import shipped
 from events_service.db.tables import Attendee, Campaign, CampaignStep, Event, EventChange, Person
+from events_service.db.types import UTCDateTime
 from events_service.domain import cadence as cadences
 from events_service.domain.cadence import Cadence
 from events_service.domain.delivery import HELD_FOR_REPLY, HELD_LATE, STATES, UNSENT
@@ -27,6 +28,26 @@ from events_service.verdict import Gates
 
 _RETOLD = timedelta(days=2)
 """For how long after a change it is looked who was told meanwhile of what had been."""
+_NOW: sa.BindParameter[datetime] = sa.bindparam("now", type_=UTCDateTime)
+_SINCE: sa.BindParameter[datetime] = sa.bindparam("since", type_=UTCDateTime)
+_CANCELLED = select(Event).where(Event.state == "cancelled", col(Event.cancelled_at) > _SINCE).order_by(col(Event.id))
+_MOVED = (
+    select(Event)
+    .where(
+        Event.state == "approved",
+        col(Event.ends) > _NOW,
+        col(Event.id).in_(
+            select(EventChange.event_id).where(EventChange.action == "moved", col(EventChange.at) > _SINCE)
+        ),
+    )
+    .order_by(col(Event.id))
+)
+_WAITED = (
+    sa.update(ROWS)
+    .where(ROWS.c.attendee_id == sa.bindparam("attendee"), ROWS.c.state == "held", ROWS.c.hold_reason == HELD_FOR_REPLY)
+    .values(state="pending", hold_reason=None, rung_at=None, changed_at=_NOW)
+)
+_RUNNING = select(Campaign).where(Campaign.event_id == sa.bindparam("event"))
 
 
 def cadence_for(event: Event, key: str | None = None) -> Cadence:
@@ -40,7 +61,7 @@ def cadence_for(event: Event, key: str | None = None) -> Cadence:
 
 def running(session: Session, event: Event) -> Campaign | None:
     """The campaign of an event, if one was started."""
-    return session.exec(select(Campaign).where(Campaign.event_id == event.id)).first()
+    return session.exec(_RUNNING, params={"event": event.id}).first()
 
 
 def find(session: Session, event: Event) -> Campaign:
@@ -196,11 +217,7 @@ def attendees_added(session: Session, event: Event, attendees: Sequence[Attendee
 
 def reply_changed(session: Session, attendee: Attendee, now: datetime) -> None:
     """Let go of what waited for this reply; the audience is checked again before anything is sent."""
-    session.connection().execute(
-        sa.update(ROWS)
-        .where(ROWS.c.attendee_id == attendee.id, ROWS.c.state == "held", ROWS.c.hold_reason == HELD_FOR_REPLY)
-        .values(state="pending", hold_reason=None, rung_at=None, changed_at=now)
-    )
+    session.connection().execute(_WAITED, {"attendee": attendee.id, "now": now})
 
 
 def event_moved(session: Session, event: Event, now: datetime) -> int:
@@ -239,8 +256,8 @@ def event_cancelled(session: Session, event: Event, now: datetime) -> int:
 
 def retell_cancelled(session: Session, now: datetime) -> int:
     """Run `event_cancelled` again for events cancelled in the last two days: see there."""
-    query = select(Event).where(Event.state == "cancelled", col(Event.cancelled_at) > now - _RETOLD)
-    return sum(event_cancelled(session, event, now) for event in session.exec(query.order_by(col(Event.id))).all())
+    events = session.exec(_CANCELLED, params={"since": now - _RETOLD}).all()
+    return sum(event_cancelled(session, event, now) for event in events)
 
 
 def retell_moved(session: Session, now: datetime) -> int:
@@ -248,9 +265,7 @@ def retell_moved(session: Session, now: datetime) -> int:
 
     A message whose fence read the event as it was before the move is the one that `event_moved` could not see.
     """
-    moved = select(EventChange.event_id).where(EventChange.action == "moved", EventChange.at > now - _RETOLD)
-    query = select(Event).where(Event.state == "approved", Event.ends > now, col(Event.id).in_(moved))
-    events = session.exec(query.order_by(col(Event.id))).all()
+    events = session.exec(_MOVED, params={"since": now - _RETOLD, "now": now}).all()
     return sum(_tell_of_move(session, event, rows.behind(session, event), now) for event in events)
 
 

@@ -13,6 +13,7 @@ from sqlmodel import Session, col
 
 from events_service import outbox
 from events_service.db.tables import Attendee, AttendeeReply, Event
+from events_service.db.types import UTCDateTime
 from events_service.domain.delivery import CONFIRMATION, UNSENT, delivery_key
 from events_service.event_rows import id_of
 from events_service.outbox import ROWS
@@ -23,6 +24,21 @@ LIFE = timedelta(days=1)
 AT_ONCE = 3
 """So many to one attendee in a day go at once; each further one waits twice as long as the one before."""
 _FIRST_WAIT, _LONGEST_WAIT = timedelta(minutes=1), timedelta(hours=6)
+_ATTENDEE: sa.BindParameter[int] = sa.bindparam("attendee")
+_REPLACED = (
+    sa.update(ROWS)
+    .where(ROWS.c.attendee_id == _ATTENDEE, ROWS.c.purpose == CONFIRMATION, ROWS.c.state.in_(UNSENT))
+    .values(
+        state="cancelled", hold_reason=None, last_error="a later reply replaced it",
+        changed_at=sa.bindparam("now", type_=UTCDateTime),
+    )
+)  # fmt: skip
+_APPLIED = sa.select(sa.func.count()).where(col(AttendeeReply.attendee_id) == _ATTENDEE, col(AttendeeReply.applied))
+_WENT = sa.select(sa.func.count()).where(
+    ROWS.c.attendee_id == _ATTENDEE, ROWS.c.purpose == CONFIRMATION, ROWS.c.state != "cancelled",
+    ROWS.c.created_at > sa.bindparam("since", type_=UTCDateTime),
+)  # fmt: skip
+_WRITTEN = sa.select(ROWS.c.id).where(ROWS.c.key == sa.bindparam("of_key"))
 
 
 def reply_changed(session: Session, event: Event, attendee: Attendee, via: str, now: datetime) -> tuple[int, ...]:
@@ -31,17 +47,11 @@ def reply_changed(session: Session, event: Event, attendee: Attendee, via: str, 
     Returns the ids of deliveries that somebody waits for now and that may go. The reply is on record already, under a
     lock on its attendee: its number among those that were applied is the revision in the key.
     """
-    session.connection().execute(
-        sa.update(ROWS)
-        .where(ROWS.c.attendee_id == attendee.id, ROWS.c.purpose == CONFIRMATION, ROWS.c.state.in_(UNSENT))
-        .values(state="cancelled", hold_reason=None, last_error="a later reply replaced it", changed_at=now)
-    )
+    connection = session.connection()
+    connection.execute(_REPLACED, {"attendee": attendee.id, "now": now})
     if via != "link" or attendee.person_id is None:
         return ()
-    applied = sa.select(sa.func.count()).where(
-        col(AttendeeReply.attendee_id) == attendee.id, col(AttendeeReply.applied)
-    )
-    number = session.connection().execute(applied).scalar_one()
+    number = connection.execute(_APPLIED, {"attendee": attendee.id}).scalar_one()
     due = now + _wait(session, attendee, now)
     key = delivery_key(CONFIRMATION, id_of(event), "-", attendee.person_id, number)
     outbox.post(
@@ -71,8 +81,7 @@ def reply_changed(session: Session, event: Event, attendee: Attendee, via: str, 
     )
     if due > now:
         return ()
-    written = sa.select(ROWS.c.id).where(ROWS.c.key == key)
-    return tuple(session.connection().execute(written).scalars())
+    return tuple(connection.execute(_WRITTEN, {"of_key": key}).scalars())
 
 
 def _wait(session: Session, attendee: Attendee, now: datetime) -> timedelta:
@@ -81,9 +90,6 @@ def _wait(session: Session, attendee: Attendee, now: datetime) -> timedelta:
     Whoever has a link can press it all day, and each mail goes to the attendee. One that waits is cancelled by a later
     reply, which waits in its place: the last one is confirmed in the end.
     """
-    went = sa.select(sa.func.count()).where(
-        ROWS.c.attendee_id == attendee.id, ROWS.c.purpose == CONFIRMATION, ROWS.c.state != "cancelled",
-        ROWS.c.created_at > now - LIFE,
-    )  # fmt: skip
-    more = session.connection().execute(went).scalar_one() - AT_ONCE
+    lately = {"attendee": attendee.id, "since": now - LIFE}
+    more = session.connection().execute(_WENT, lately).scalar_one() - AT_ONCE
     return min(_FIRST_WAIT * 2 ** min(more, 20), _LONGEST_WAIT) if more >= 0 else timedelta()

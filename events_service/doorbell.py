@@ -4,16 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import Any
 
 import sqlalchemy as sa
 from sqlmodel import Session
 
+from events_service.db.types import UTCDateTime
 from events_service.outbox import ROWS
 
 URGENT, CAMPAIGN = PRIORITIES = (0, 1)
 """What somebody waits for, and everything else."""
 
 _FORGET = 500
+_PRIORITY: sa.BindParameter[int] = sa.bindparam("of_priority")
+_NOW: sa.BindParameter[datetime] = sa.bindparam("now", type_=UTCDateTime)
+_FIRST_DUE = sa.select(
+    *(
+        sa.select(sa.func.min(ROWS.c.next_at))
+        .where(ROWS.c.state == "pending", ROWS.c.priority == priority)
+        .scalar_subquery()
+        for priority in PRIORITIES
+    )
+)
 
 
 def ring_due(
@@ -39,33 +52,42 @@ def ring_due(
 def _ring_due(session: Session, now: datetime, limit: int, again_after: timedelta | None, priority: int) -> list[int]:
     if limit <= 0:
         return []
-    due = (
-        sa.select(ROWS.c.id)
-        .where(ROWS.c.state == "pending", ROWS.c.priority == priority, ROWS.c.next_at <= now)
-        .order_by(ROWS.c.next_at, ROWS.c.id)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
+    told = {"now": now, "of_priority": priority, "most": limit}
     if again_after is not None:
+        told |= {"silent_since": now - again_after, "ahead": now + again_after}
+    noted = session.connection().execute(_noted(again_after is not None), told)
+    return [id for _next_at, id in sorted(tuple(row) for row in noted)]
+
+
+@lru_cache(maxsize=2)
+def _noted(silent: bool) -> sa.sql.dml.ReturningUpdate[Any]:
+    """Note a ring on rows that are due; with `silent` not on those that were told of lately."""
+    due = _due()
+    if silent:
         # One that is to come was noted by a clock that ran ahead; a little, and it is another scheduler's.
-        ahead = ROWS.c.rung_at > now + again_after
-        due = due.where(sa.or_(ROWS.c.rung_at.is_(None), ROWS.c.rung_at <= now - again_after, ahead))
+        ahead = ROWS.c.rung_at > sa.bindparam("ahead", type_=UTCDateTime)
+        before = ROWS.c.rung_at <= sa.bindparam("silent_since", type_=UTCDateTime)
+        due = due.where(sa.or_(ROWS.c.rung_at.is_(None), before, ahead))
     # As a subquery PostgreSQL might run it more than once, each time past the rows that it has just locked.
-    once = due.cte("due").prefix_with("MATERIALIZED")
+    once = due.with_for_update(skip_locked=True).cte("due").prefix_with("MATERIALIZED")
     wanted = ROWS.c.id.in_(sa.select(once.c.id))
-    noted = sa.update(ROWS).where(wanted).values(rung_at=now).returning(ROWS.c.next_at, ROWS.c.id)
-    return [id for _next_at, id in sorted(tuple(row) for row in session.connection().execute(noted))]
+    return sa.update(ROWS).where(wanted).values(rung_at=_NOW).returning(ROWS.c.next_at, ROWS.c.id)
+
+
+@lru_cache(maxsize=1)
+def _due() -> sa.Select[int]:
+    return (
+        sa.select(ROWS.c.id)
+        .where(ROWS.c.state == "pending", ROWS.c.priority == _PRIORITY, ROWS.c.next_at <= _NOW)
+        .order_by(ROWS.c.next_at, ROWS.c.id)
+        .limit(sa.bindparam("most", type_=sa.Integer))
+    )
 
 
 def due(session: Session, now: datetime, *, limit: int, priority: int) -> list[int]:
     """The ids of due rows of one priority, the oldest first, whoever was told of them; nothing is noted."""
-    query = (
-        sa.select(ROWS.c.id)
-        .where(ROWS.c.state == "pending", ROWS.c.priority == priority, ROWS.c.next_at <= now)
-        .order_by(ROWS.c.next_at, ROWS.c.id)
-        .limit(limit)
-    )
-    return list(session.connection().execute(query).scalars())
+    told = {"now": now, "of_priority": priority, "most": limit}
+    return list(session.connection().execute(_due(), told).scalars())
 
 
 def forget_rings(session: Session, ids: Sequence[int]) -> int:
@@ -77,10 +99,5 @@ def forget_rings(session: Session, ids: Sequence[int]) -> int:
 
 def next_due(session: Session) -> datetime | None:
     """When the next pending row is due; None where nothing is pending."""
-    first = [
-        session.connection()
-        .execute(sa.select(sa.func.min(ROWS.c.next_at)).where(ROWS.c.state == "pending", ROWS.c.priority == priority))
-        .scalar()
-        for priority in PRIORITIES
-    ]
+    first = session.connection().execute(_FIRST_DUE).one()
     return min((at for at in first if at is not None), default=None)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
+import sqlalchemy as sa
 from sqlmodel import Session, col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
@@ -44,12 +45,15 @@ def lock(session: Session, event: Event) -> Event:
 
     Whatever changes an event, starts its campaign or puts people on it does so first, and before it locks other rows.
     """
-    return session.exec(_locking(select(Event).where(Event.id == event.id))).one()
+    return session.exec(_LOCKED, params={"event": event.id}).one()
 
 
 def _locking(query: SelectOfScalar[Event]) -> SelectOfScalar[Event]:
     # FOR NO KEY UPDATE: workers, whose deliveries refer to the event, neither wait for it nor are waited for.
     return query.with_for_update(key_share=True).execution_options(populate_existing=True)
+
+
+_LOCKED = _locking(select(Event).where(Event.id == sa.bindparam("event")))
 
 
 def select_events(session: Session, wanted: Filter | None = None) -> list[Event]:

@@ -17,6 +17,7 @@ from sqlmodel import Session, col, select
 
 from events_service import campaigns, programmes
 from events_service.db.tables import Event, EventChange, EventSession
+from events_service.db.types import UTCDateTime
 from events_service.domain.programme import Programme
 from events_service.errors import ConflictError, EventFileError
 from events_service.event_approval import given_reason, weigh
@@ -43,6 +44,12 @@ __all__ = [
     "select_events",
 ]
 
+_OVER = (
+    select(Event)
+    .where(Event.state == "approved", col(Event.ends) <= sa.bindparam("now", type_=UTCDateTime))
+    .order_by(col(Event.id))
+    .with_for_update(skip_locked=True)
+)
 _UIDS = uuid.UUID("6f2c8f0e-52a5-5d0c-9b5e-3d0f1f7a2c11")
 
 
@@ -121,12 +128,7 @@ def cancel(session: Session, event: Event, reason: str, now: datetime) -> int:
 
 def finish_past(session: Session, now: datetime) -> int:
     """Mark as done what was approved and has ended by `now`; how many. For a tick."""
-    over = session.exec(
-        select(Event)
-        .where(Event.state == "approved", col(Event.ends) <= now)
-        .order_by(col(Event.id))
-        .with_for_update(skip_locked=True)
-    ).all()
+    over = session.exec(_OVER, params={"now": now}).all()
     for event in over:
         event.state = "done"
         session.add(event)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,6 +17,7 @@ from sqlmodel import Session, col, select
 
 from events_service.db.session import Database
 from events_service.db.tables import Attendee, Event, EventObject, Feed, FeedContent, Institution, Person
+from events_service.db.types import UTCDateTime
 from events_service.domain.markets import is_country
 from events_service.errors import InputError, NotFoundError
 from events_service.feed_contents import KINDS, Shown, known_themes, show
@@ -25,6 +26,16 @@ from events_service.tokens import feed_token
 WITHOUT_OF = ("public", "organiser")
 _SHOW_MANY_EVENTS = ("public", "theme", "market", "organiser")
 _CHUNK = 50
+_NOW: sa.BindParameter[datetime] = sa.bindparam("now", type_=UTCDateTime)
+_IS_DUE = sa.or_(col(FeedContent.stale_at).is_not(None), col(FeedContent.expires_at) <= _NOW)
+_DUE = select(FeedContent.id).where(_IS_DUE).order_by(col(FeedContent.id))
+_DUE_AND_FREE = (
+    select(FeedContent)
+    .where(col(FeedContent.id).in_(sa.bindparam("ids", expanding=True)), _IS_DUE)
+    .order_by(col(FeedContent.id))
+    .with_for_update(skip_locked=True)
+)
+_INSTITUTION = sa.select(sa.cast(col(Person.institution_id), sa.String)).where(col(Person.id) == sa.bindparam("person"))
 
 
 def create(session: Session, kind: str, of: str, now: datetime) -> tuple[Feed, str]:
@@ -99,16 +110,13 @@ def touch_event(session: Session, event: Event, now: datetime) -> int:
         .where(col(Attendee.event_id) == event.id)
     )
     # Its theme or market may have been another a moment ago, so all of these are built again: joining is cheap.
-    touched = _touch(
-        session,
-        sa.or_(
-            col(FeedContent.kind).in_(_SHOW_MANY_EVENTS),
-            sa.and_(col(FeedContent.kind) == "event", col(FeedContent.of) == event.slug),
-            sa.and_(col(FeedContent.kind) == "person", col(FeedContent.of).in_(people)),
-            sa.and_(col(FeedContent.kind) == "institution", col(FeedContent.of).in_(institutions)),
-        ),
-        now,
+    showing_it = sa.or_(
+        col(FeedContent.kind).in_(_SHOW_MANY_EVENTS),
+        sa.and_(col(FeedContent.kind) == "event", col(FeedContent.of) == event.slug),
+        sa.and_(col(FeedContent.kind) == "person", col(FeedContent.of).in_(people)),
+        sa.and_(col(FeedContent.kind) == "institution", col(FeedContent.of).in_(institutions)),
     )
+    touched = _touch(session, _locked(showing_it), now)
     showing = [which for which in touched if _shows(event, *which)]
     live = sa.select(sa.func.count()).select_from(Feed).where(col(Feed.revoked_at).is_(None))
     return session.scalar(live.where(sa.tuple_(col(Feed.kind), col(Feed.of)).in_(showing))) or 0 if showing else 0
@@ -119,21 +127,13 @@ def touch_person(session: Session, person_id: int | None, now: datetime) -> None
     if person_id is None:
         return
     session.flush()
-    institution = sa.select(sa.cast(col(Person.institution_id), sa.String)).where(col(Person.id) == person_id)
-    _touch(
-        session,
-        sa.or_(
-            sa.and_(col(FeedContent.kind) == "person", col(FeedContent.of) == str(person_id)),
-            sa.and_(col(FeedContent.kind) == "institution", col(FeedContent.of).in_(institution)),
-        ),
-        now,
-    )
+    _touch(session, _OF_PERSON, now, {"person": person_id, "of": str(person_id)})
 
 
 def touch_programme(session: Session, now: datetime) -> None:
     """Mark all feeds as stale: a programme was loaded (their names come from it) or a review was recorded."""
     session.flush()
-    _touch(session, sa.true(), now)
+    _touch(session, _locked(sa.true()), now)
 
 
 def rebuild_stale(database: Database, now: datetime) -> int:
@@ -141,18 +141,13 @@ def rebuild_stale(database: Database, now: datetime) -> int:
 
     It commits by chunks, each in a transaction of its own: a tick calls it, and a crash half way loses nothing.
     """
-    due = sa.or_(col(FeedContent.stale_at).is_not(None), col(FeedContent.expires_at) <= now)
     with database.read() as session:
-        ids = list(session.exec(select(FeedContent.id).where(due).order_by(col(FeedContent.id))))
+        ids = list(session.exec(_DUE, params={"now": now}))
     changed = 0
     for start in range(0, len(ids), _CHUNK):
         with database.write() as session:
-            chunk = session.exec(
-                select(FeedContent)
-                .where(col(FeedContent.id).in_(ids[start : start + _CHUNK]), due)
-                .order_by(col(FeedContent.id))
-                .with_for_update(skip_locked=True)
-            ).all()
+            told = {"ids": ids[start : start + _CHUNK], "now": now}
+            chunk = session.exec(_DUE_AND_FREE, params=told).all()
             changed += sum(_rebuild(session, content, now) for content in chunk)
     return changed
 
@@ -184,12 +179,26 @@ def _shows(event: Event, kind: str, of: str) -> bool:
     return public and (kind == "public" or of in event.themes or of in event.markets)
 
 
-def _touch(session: Session, which: sa.ColumnElement[bool], now: datetime) -> list[tuple[str, str]]:
-    # Locked in one order, so that two changes at once cannot wait for each other; and set even where it is set
-    # already, as a rebuild that is under way began before this change.
+def _locked(which: sa.ColumnElement[bool]) -> sa.Select[int | None, str, str]:
+    # In one order, so that two changes at once cannot wait for each other.
     columns = col(FeedContent.id), col(FeedContent.kind), col(FeedContent.of)
-    found = session.execute(sa.select(*columns).where(which).order_by(columns[0]).with_for_update()).all()
+    return sa.select(*columns).where(which).order_by(columns[0]).with_for_update()
+
+
+_OF_PERSON = _locked(
+    sa.or_(
+        sa.and_(col(FeedContent.kind) == "person", col(FeedContent.of) == sa.bindparam("of")),
+        sa.and_(col(FeedContent.kind) == "institution", col(FeedContent.of).in_(_INSTITUTION)),
+    )
+)
+
+
+def _touch(
+    session: Session, which: sa.Select[int | None, str, str], now: datetime, told: Mapping[str, Any] | None = None
+) -> list[tuple[str, str]]:
+    found = session.execute(which, told).all()
     if found:
+        # Set even where it is set already, as a rebuild that is under way began before this change.
         ids = [row[0] for row in found]
         session.execute(sa.update(FeedContent).where(col(FeedContent.id).in_(ids)).values(stale_at=now))
     return [(kind, of) for _, kind, of in found]

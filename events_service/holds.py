@@ -7,6 +7,8 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlmodel import Session, SQLModel
 
+from events_service.db.statements import made_once
+from events_service.db.types import UTCDateTime
 from events_service.domain.delivery import (
     HELD_BY_ORGANISER,
     HELD_BY_REVIEW,
@@ -16,22 +18,19 @@ from events_service.domain.delivery import (
     UNSENT,
 )
 from events_service.outbox import ROWS, unlocked
-from events_service.verdict import Gates, unwanted
+from events_service.verdict import Gates, moments, unwanted
 
 _EVENTS, _CAMPAIGNS, _STEPS, _ATTENDEES = (
     SQLModel.metadata.tables[name] for name in ("event", "campaign", "campaign_step", "attendee")
 )
+_NOW: sa.BindParameter[datetime] = sa.bindparam("now", type_=UTCDateTime)
 
 
 def hold(session: Session, gates: Gates, now: datetime) -> int:
     """Hold what is pending behind a gate, an organiser's hold, or the question of an `ask` step that is late."""
-    held = 0
-    if gates:
-        behind = sa.and_(ROWS.c.event_id.in_(_gated(gates)), sa.not_(ROWS.c.mandatory))
-        held += _hold(session, behind, HELD_BY_REVIEW, now)
-    held += _hold(session, ROWS.c.step_id.in_(_held_steps()), HELD_BY_ORGANISER, now)
-    asking = sa.select(_STEPS.c.id).where(_STEPS.c.on_late == "ask", _STEPS.c.answer.is_(None))
-    return held + _hold(session, sa.and_(ROWS.c.step_id.in_(asking), ROWS.c.late_at <= now), HELD_LATE, now)
+    reasons = (HELD_BY_REVIEW, HELD_BY_ORGANISER, HELD_LATE) if gates else (HELD_BY_ORGANISER, HELD_LATE)
+    connection, told = session.connection(), moments(now, gates)
+    return sum(connection.execute(_hold(session, tuple(gates), reason), told).rowcount for reason in reasons)
 
 
 def release(session: Session, gates: Gates, now: datetime) -> int:
@@ -39,7 +38,12 @@ def release(session: Session, gates: Gates, now: datetime) -> int:
 
     A reply or an answer lets go of what waits for it itself, but not of what a worker holds back at that same moment.
     """
-    gated = ROWS.c.event_id.in_(_gated(gates)) if gates else sa.false()
+    return session.connection().execute(_release(session, tuple(gates)), moments(now, gates)).rowcount
+
+
+@made_once
+def _release(session: Session, gated_programmes: tuple[str, ...]) -> sa.Update:
+    gated = ROWS.c.event_id.in_(_gated(gated_programmes)) if gated_programmes else sa.false()
     answered = sa.select(_STEPS.c.id).where(_STEPS.c.answer.is_not(None))
     fits = sa.exists().where(
         _STEPS.c.id == ROWS.c.step_id, _ATTENDEES.c.id == ROWS.c.attendee_id, sa.not_(unwanted(_STEPS, _ATTENDEES))
@@ -50,15 +54,8 @@ def release(session: Session, gates: Gates, now: datetime) -> int:
         sa.and_(ROWS.c.hold_reason == HELD_LATE, ROWS.c.step_id.in_(answered)),
         sa.and_(ROWS.c.hold_reason == HELD_FOR_REPLY, fits),
     )
-    return (
-        session.connection()
-        .execute(
-            sa.update(ROWS)
-            .where(unlocked(session, sa.and_(ROWS.c.state == "held", free)))
-            .values(state="pending", hold_reason=None, rung_at=None, changed_at=now)
-        )
-        .rowcount
-    )
+    let_go = sa.update(ROWS).where(unlocked(session, sa.and_(ROWS.c.state == "held", free)))
+    return let_go.values(state="pending", hold_reason=None, rung_at=None, changed_at=_NOW)
 
 
 def hold_in_doubt(session: Session, until: datetime, now: datetime) -> int:
@@ -101,8 +98,9 @@ def settle_in_doubt(session: Session, arrived: bool, now: datetime, *where: sa.C
     return sorted(session.connection().execute(settled).scalars())
 
 
-def _gated(gates: Gates) -> sa.Select[tuple[int]]:
-    behind = [sa.and_(_EVENTS.c.programme_key == key, _EVENTS.c.starts >= start) for key, start in gates.items()]
+def _gated(programmes: tuple[str, ...]) -> sa.Select[tuple[int]]:
+    starts = [(key, sa.bindparam(f"gate_{place}", type_=UTCDateTime)) for place, key in enumerate(programmes)]
+    behind = [sa.and_(_EVENTS.c.programme_key == key, _EVENTS.c.starts >= start) for key, start in starts]
     return sa.select(_EVENTS.c.id).where(sa.or_(*behind))
 
 
@@ -114,13 +112,14 @@ def _held_steps() -> sa.Select[tuple[int]]:
     )
 
 
-def _hold(session: Session, where: sa.ColumnElement[bool], reason: str, now: datetime) -> int:
-    return (
-        session.connection()
-        .execute(
-            sa.update(ROWS)
-            .where(unlocked(session, sa.and_(ROWS.c.state == "pending", where)))
-            .values(state="held", hold_reason=reason, changed_at=now)
-        )
-        .rowcount
-    )
+@made_once
+def _hold(session: Session, gated_programmes: tuple[str, ...], reason: str) -> sa.Update:
+    if reason == HELD_BY_REVIEW:
+        where = sa.and_(ROWS.c.event_id.in_(_gated(gated_programmes)), sa.not_(ROWS.c.mandatory))
+    elif reason == HELD_BY_ORGANISER:
+        where = ROWS.c.step_id.in_(_held_steps())
+    else:
+        asking = sa.select(_STEPS.c.id).where(_STEPS.c.on_late == "ask", _STEPS.c.answer.is_(None))
+        where = sa.and_(ROWS.c.step_id.in_(asking), ROWS.c.late_at <= _NOW)
+    waiting = sa.update(ROWS).where(unlocked(session, sa.and_(ROWS.c.state == "pending", where)))
+    return waiting.values(state="held", hold_reason=reason, changed_at=_NOW)

@@ -18,6 +18,7 @@ from sqlmodel import Session, SQLModel
 
 from events_service.calendars.invitation import InvitationTemplate
 from events_service.calendars.model import Method
+from events_service.db.statements import made_once
 from events_service.db.tables import CampaignStep, Event, MessageContent
 from events_service.feed_contents import calendar_event
 from events_service.letter_subjects import subject_of
@@ -26,6 +27,7 @@ from events_service.mail.render import Occasion, Renderer
 
 _CONTENTS = SQLModel.metadata.tables["message_content"]
 _DIGEST = sa.select(_CONTENTS.c.digest).where(_CONTENTS.c.id == sa.bindparam("number"))
+_STORED = sa.select(_CONTENTS.c.id).where(_CONTENTS.c.digest == sa.bindparam("of_digest"))
 _KNOWN_KEPT = 4096
 _READY_KEPT = 256
 
@@ -108,11 +110,9 @@ class Contents:
         if id and self._digest(session, id) == digest:
             return id
         content = self.rendered(session, about, locale, timezone, now)
-        insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
-        values = content.model_dump(exclude={"id"})
-        session.connection().execute(insert(_CONTENTS).values(values).on_conflict_do_nothing())
-        stored = sa.select(_CONTENTS.c.id).where(_CONTENTS.c.digest == content.digest)
-        id = int(session.connection().execute(stored).scalar_one())
+        connection = session.connection()
+        connection.execute(_insert(session), content.model_dump(exclude={"id"}))
+        id = int(connection.execute(_STORED, {"of_digest": content.digest}).scalar_one())
         if len(self._known) >= _KNOWN_KEPT:
             self._known.clear()
         self._known[key] = id, content.digest
@@ -138,6 +138,12 @@ class Contents:
         if language is None:
             language = self._languages[template, locale] = self._renderer.language(template, locale)
         return language
+
+
+@made_once
+def _insert(session: Session) -> postgresql.Insert | sqlite.Insert:
+    insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
+    return insert(_CONTENTS).on_conflict_do_nothing()
 
 
 def form_of(content: MessageContent) -> Ready:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col, select
 
@@ -22,10 +23,13 @@ UNSUBSCRIBED = "unsubscribed"
 """The reason of a suppression that the person asked for."""
 
 
+_BY_ADDRESS = select(Person).where(Person.email == sa.bindparam("address"))
+
+
 def find(session: Session, email: str) -> Person:
     """The person with that address, in whatever case it is written; InputError if it is none, NotFoundError."""
     address = normalise_email(email)
-    found = session.exec(select(Person).where(Person.email == address)).first()
+    found = session.exec(_BY_ADDRESS, params={"address": address}).first()
     if found is None:
         raise NotFoundError("person", address, "`events person list --search TEXT` finds those there are")
     return found

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import sqlalchemy as sa
-from sqlmodel import Session, col, select
+from sqlmodel import Session, SQLModel, select
 
 from events_service import config, feeds
 from events_service.db.tables import ProgrammeRevision
@@ -15,6 +15,17 @@ from events_service.domain.programme import Programme
 from events_service.domain.programme_difference import difference
 from events_service.domain.programme_file import load_programme
 from events_service.errors import ConflictError, InputError, NotFoundError
+
+_ROWS = SQLModel.metadata.tables["programme_revision"]
+_REVISION = sa.select(_ROWS.c.key, _ROWS.c.revision, _ROWS.c.source).limit(1)
+_LAST = _REVISION.order_by(_ROWS.c.id.desc())
+_LATEST = _REVISION.where(_ROWS.c.key == sa.bindparam("programme")).order_by(_ROWS.c.revision.desc())
+
+
+class _Revision(NamedTuple):
+    key: str
+    revision: int
+    source: str
 
 
 class Loaded(NamedTuple):
@@ -76,13 +87,11 @@ def shipped_text(key: str) -> str:
     return files[key].read_text(encoding="utf-8")
 
 
-def _latest(session: Session, key: str | None) -> ProgrammeRevision | None:
-    wanted = select(ProgrammeRevision)
-    if key is None:
-        return session.exec(wanted.order_by(col(ProgrammeRevision.id).desc()).limit(1)).first()
-    return session.exec(
-        wanted.where(ProgrammeRevision.key == key).order_by(col(ProgrammeRevision.revision).desc()).limit(1)
-    ).first()
+def _latest(session: Session, key: str | None) -> _Revision | None:
+    connection = session.connection()
+    found = connection.execute(_LAST) if key is None else connection.execute(_LATEST, {"programme": key})
+    row = found.first()
+    return _Revision(*row) if row else None
 
 
 # Keyed by the text itself: one process may hold several databases, and a revision is never changed.

@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import sqlalchemy as sa
-from sqlmodel import Session, select
+from sqlmodel import Session, SQLModel
 
 from events_service import programmes, reviews
-from events_service.db.tables import Event
 from events_service.domain.reviews import overdue_from
 from events_service.verdict import Gates, last_revision
+
+_EVENTS = SQLModel.metadata.tables["event"]
+_REVISION = sa.select(last_revision())
+_PROGRAMMES = sa.select(_EVENTS.c.programme_key).distinct().order_by(_EVENTS.c.programme_key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +38,9 @@ def standing(session: Session, now: datetime) -> Gates:
 
 def gate_times(session: Session) -> GateTimes:
     """When the gates of reviews that are not held begin to stand, for a worker to ask at every message."""
-    revision = session.connection().execute(sa.select(last_revision())).scalar_one()
+    revision = session.connection().execute(_REVISION).scalar_one()
     found = {}
-    for key in session.exec(select(Event.programme_key).distinct().order_by(Event.programme_key)):
+    for key in session.connection().execute(_PROGRAMMES).scalars().all():
         programme = programmes.current(session, key)
         held = reviews.held(session, key)
         found[key] = tuple(overdue_from(programme, one) for one in programme.review_points if one.id not in held)

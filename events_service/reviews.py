@@ -8,7 +8,7 @@ from datetime import date, datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlmodel import Session, col, select
+from sqlmodel import Session, SQLModel, col, select
 
 from events_service import feeds
 from events_service.db.tables import ReviewRecord
@@ -19,11 +19,18 @@ from events_service.errors import ConflictError, InputError, NotFoundError
 DECISIONS = ("continue", "refresh", "stop")
 MAX_NOTES = 20_000
 MAX_LINE = 300
+_ROWS = SQLModel.metadata.tables["review_record"]
+# A correction comes later, and takes the place of what it corrects.
+_HELD = (
+    sa.select(_ROWS.c.review_id, _ROWS.c.held_on)
+    .where(_ROWS.c.programme_key == sa.bindparam("programme"))
+    .order_by(_ROWS.c.ordinal)
+)
 
 
 def held(session: Session, programme_key: str) -> dict[str, date]:
     """The day each recorded review was held, by its id, as its latest record says."""
-    return {id: records[-1].held_on for id, records in _records(session, programme_key).items()}
+    return {id: held_on for id, held_on in session.connection().execute(_HELD, {"programme": programme_key})}
 
 
 def states(session: Session, programme: Programme, now: datetime) -> dict[str, points.ReviewState]:

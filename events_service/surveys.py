@@ -29,6 +29,20 @@ from events_service.domain.survey import Answer, Question, Survey, outcomes_of, 
 from events_service.domain.survey_file import load_survey
 from events_service.errors import ConflictError, NotFoundError
 
+_WAVE: sa.BindParameter[str] = sa.bindparam("of_wave")
+_ANSWERED = select(SurveyResponse.submitted_at).where(
+    SurveyResponse.attendee_id == sa.bindparam("attendee"), SurveyResponse.wave == _WAVE
+)
+_ASKING = (
+    select(CampaignStep)
+    .join(Campaign)
+    .where(
+        Campaign.event_id == sa.bindparam("event"), CampaignStep.wave == _WAVE, col(CampaignStep.survey).is_not(None)
+    )
+    .order_by(col(CampaignStep.position))
+)
+_NAMED = select(Institution.id).where(sa.func.lower(Institution.name) == sa.bindparam("named")).limit(2)
+
 
 @dataclass(frozen=True, slots=True)
 class Form:
@@ -71,11 +85,7 @@ def form(session: Session, attendee_id: int, wave: str) -> Form:
     step = _step(session, attendee.event_id, wave) if attendee else None
     if attendee is None or person is None or step is None or step.survey is None:
         raise NotFoundError("survey", f"{attendee_id}-{wave}", "the address in the mail is complete, or it is none")
-    answered = session.exec(
-        select(SurveyResponse.submitted_at).where(
-            SurveyResponse.attendee_id == attendee_id, SurveyResponse.wave == wave
-        )
-    ).first()
+    answered = session.exec(_ANSWERED, params={"attendee": attendee_id, "of_wave": wave}).first()
     return Form(
         attendee_id,
         wave,
@@ -211,12 +221,7 @@ def _by_wave(session: Session, event_id: int, *, asked: bool) -> dict[str, set[i
 
 
 def _step(session: Session, event_id: int, wave: str) -> CampaignStep | None:
-    return session.exec(
-        select(CampaignStep)
-        .join(Campaign)
-        .where(Campaign.event_id == event_id, CampaignStep.wave == wave, col(CampaignStep.survey).is_not(None))
-        .order_by(col(CampaignStep.position))
-    ).first()
+    return session.exec(_ASKING, params={"event": event_id, "of_wave": wave}).first()
 
 
 def _write_outcomes(
@@ -243,9 +248,7 @@ def _institution_named(session: Session, name: str | None) -> int | None:
     """The one institution of that name, whatever the case; None where there is none, or more than one."""
     if not name or len(name) > 300 or "\n" in name:
         return None
-    found = session.exec(
-        select(Institution.id).where(sa.func.lower(Institution.name) == name.strip().lower()).limit(2)
-    ).all()
+    found = session.exec(_NAMED, params={"named": name.strip().lower()}).all()
     return found[0] if len(found) == 1 else None
 
 

@@ -193,8 +193,7 @@ class Organiser:
                     attendees.check_in(session, attendee, now)
 
     def _put_on(self, session: Session, event: Event, chosen: Sequence[Guest], now: datetime) -> None:
-        for guest in chosen:
-            attendees.add(session, event, people.find(session, guest.email), None, now)
+        attendees.add_many(session, event, [(people.find(session, guest.email), None) for guest in chosen], now)
 
     @property
     def _institutions_file(self) -> Path:

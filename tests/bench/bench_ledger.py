@@ -31,12 +31,15 @@ TURNS = 5
 
 @bench("ring-due", unit="rows/s")
 def ring_due(folder: Path) -> Figure:
-    """Find 20,000 due rows and note on each that a worker was told, to the commit; no yardstick."""
-    value = statistics.median(_ring(f"sqlite:///{folder / 'events.db'}"))
+    """Find 20,000 due rows and note on each that a worker was told, to the commit; no yardstick.
+
+    On SQLite and on PostgreSQL; the figure is that of the slower, and `costs` has both.
+    """
+    rates = {"sqlite": statistics.median(_ring(f"sqlite:///{folder / 'events.db'}"))}
     if os.environ.get("EVENTS_TEST_POSTGRES_URL"):
         with services.postgres_database() as url:
-            progress(f"ring-due: on PostgreSQL {statistics.median(_ring(url)):,.0f} rows/s")
-    return Figure(value)
+            rates["postgres"] = statistics.median(_ring(url))
+    return Figure(min(rates.values()), costs=rates)
 
 
 def _ring(url: str) -> list[float]:

@@ -39,6 +39,24 @@ def test_migrations_and_models_agree_on_what_alembic_does_not_compare(sqlite_url
     direct.dispose()
 
 
+def test_postgresqls_storage_parameters_are_those_of_the_models(postgres_url: str) -> None:
+    """Alembic does not compare them."""
+    database = open_database(postgres_url)
+    with database.read() as session:
+        rows = session.connection().exec_driver_sql(
+            "SELECT relname, reloptions FROM pg_class WHERE relkind = 'r' AND reloptions IS NOT NULL"
+            " AND relnamespace = 'public'::regnamespace"
+        )
+        stored = {name: set(options) for name, options in rows}
+    wanted = {
+        name: {f"{key}={value}" for key, value in options.items()}
+        for name, table in SQLModel.metadata.tables.items()
+        if (options := table.dialect_options["postgresql"].get("with"))
+    }
+    assert stored == wanted == {"delivery": {"fillfactor=50"}}
+    database.dispose()
+
+
 def test_sqlite_never_gives_the_number_of_a_row_that_is_gone(sqlite_url: str) -> None:
     """Keys and links that were made of it live on. PostgreSQL's sequences do not go back."""
     database = open_database(sqlite_url)
