@@ -51,7 +51,7 @@ class Postroom:
         self._pace = Pace(settings.rate_per_second, settings.domain_rate_per_second, monotonic)
         # A lease that ran out while its worker still waits for the server's word would let a message go twice.
         self.data_lease_seconds = max(settings.data_lease_seconds, transport.longest_seconds * _MARGIN)
-        self._stopping = threading.Event()
+        self._stopping, self._turn = threading.Event(), threading.Lock()
         self._shared = SharedWriter(database) if database.is_sqlite else None
 
     def stop(self) -> None:
@@ -84,7 +84,7 @@ class Postroom:
         while waiting and not self._stopping.is_set():
             try:
                 with self._transport.connect(self._wanted(waiting)) as connections:
-                    words = (self._letters, self._pace, self._clock, self._stopping, given_back)
+                    words = (self._letters, self._pace, self._clock, self._stopping, given_back, self._turn)
                     Round(chunk, *words).send(waiting, connections)
             except TransientMailError as error:
                 # No connection to be had, or none that takes anything from us: none of these was tried, and all wait.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import select
 import time
 from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Generic, TypeVar
 
 from events_service.errors import MailError
@@ -40,11 +41,16 @@ def _ready(wait: Wait) -> bool:
 class Conversations(Generic[T]):
     """Conversations side by side, each about something of the caller's. For one thread.
 
-    None waits for another: each goes on as soon as its server says something, or its time is over.
+    None waits for another: each goes on as soon as its server says something, or its time is over. `idle` is entered
+    for as long as there is nothing to do.
     """
 
-    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._monotonic = monotonic
+    def __init__(
+        self,
+        monotonic: Callable[[], float] = time.monotonic,
+        idle: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
+        self._monotonic, self._idle = monotonic, idle
         self._poll = select.poll()
         self._waiting: dict[int, tuple[T, Conversation, Wait]] = {}
         self._fenced: list[tuple[T, Conversation]] = []
@@ -79,7 +85,9 @@ class Conversations(Generic[T]):
             return False
         now = self._monotonic()
         first = min(wait.until for _about, _conversation, wait in self._waiting.values())
-        heard = self._poll.poll(max(min(seconds, first - now), 0.0) * 1000)
+        wait = max(min(seconds, first - now), 0.0)
+        with self._idle() if wait else nullcontext():
+            heard = self._poll.poll(wait * 1000)
         for handle, _event in heard:
             about, conversation, _wait = self._leave(handle)
             self._go_on(about, conversation, conversation.send, None)
