@@ -148,7 +148,7 @@ class Fleet:
 
 
 @contextmanager
-def fleet(folder: Path, to: Sink, *, processes: int = 2, threads: int = 8, **settings: object) -> Iterator[Fleet]:
+def fleet(folder: Path, to: Sink, *, processes: int = 2, threads: int = 2, **settings: object) -> Iterator[Fleet]:
     """`events worker` and `events scheduler`, started and ready, on a private database and RabbitMQ's queues."""
     folder.mkdir(exist_ok=True)
     with ExitStack() as stack:
