@@ -71,7 +71,10 @@ class Round:
 
     def _send(self, waiting: deque[Draft], free: list[Connection]) -> None:
         while True:
-            pause = self._begin(waiting, free)
+            try:
+                pause = self._begin(waiting, free)
+            except Exception as error:  # noqa: BLE001  (whatever it is, what is in DATA is ended first)
+                self._fault, pause = error, None
             if self._talks.listen(0.0):
                 pass
             elif self._talks.at_fence:

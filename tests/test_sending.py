@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 
 import pytest
 from sqlmodel import Session, select
@@ -13,7 +14,9 @@ from events_service import leases
 from events_service.config import Settings
 from events_service.db.session import Database
 from events_service.errors import DatabaseError
+from events_service.letters import Draft, Letters
 from events_service.mail.smtp import Smtp
+from events_service.mail.wire import Outgoing
 from events_service.outbox import ROWS
 from events_service.postroom import Postroom, Tally
 from tests.ledger import INVITED, House, started, states
@@ -180,3 +183,37 @@ def test_told_to_stop_it_ends_what_it_began_and_gives_the_rest_back(house: House
             server.go.set()
         assert came[0].sent == 3
         assert found(house) == {"pending": 9, "sent": 3}
+
+
+def test_threads_share_the_connections_that_a_server_gives(house: House) -> None:
+    def hello(heard: Heard) -> str:
+        return "220 here" if len(server.open) <= 2 else f"421 too many connections{DROP}"
+
+    with scripted(hello=hello) as server:
+        room, ids = postroom(house, server), invitations(house)
+        with delivering(room, ids[:6]) as first, delivering(room, ids[6:]) as second:
+            pass
+        assert [(tally.sent, tally.retried) for tally in (*first, *second)] == [(6, 0)] * 2
+        assert found(house) == {"sent": 12}
+
+
+def test_a_fault_while_a_letter_is_made_ends_what_is_in_data_first(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, filled = Letters.fill, []
+
+    def fill(letters: Letters, draft: Draft, at: datetime) -> Outgoing:
+        filled.append(draft)
+        if len(filled) == 5:
+            server.go.set()
+            raise AttributeError("a fault in the program")
+        return real(letters, draft, at)
+
+    monkeypatch.setattr(Letters, "fill", fill)
+    with scripted(dot=first_is_held) as server:
+        room = postroom(house, server)
+        with pytest.raises(AttributeError):
+            room.deliver(invitations(house))
+        room.close()
+        assert server.taken[FIRST] == 1
+        assert found(house) == {"pending": 12 - server.taken.total(), "sent": server.taken.total()}

@@ -27,6 +27,10 @@ _MOST_MESSAGES = 1000
 _SHARE_SECONDS = 600.0
 """For so long what was learned of a server's limits is kept to: it may have been a restart."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 300.0
+_OPENING_SECONDS = 5.0
+"""A server that takes its time to greet gets fewer connections, so that no lease is over before the first message."""
+_TURN_SECONDS = 30.0
+"""For so long somebody waits for one of the connections that the server gives. A lease lasts longer."""
 
 
 class Smtp:
@@ -63,6 +67,7 @@ class Smtp:
         self._reaper: threading.Timer | None = None
         self._most, self._most_until = _MOST_MESSAGES, float("-inf")
         self._used, self._width, self._width_until = 0, 0, float("-inf")
+        self._given_back = threading.Condition(self._lock)
         self._pause, self._paused_until = 0.0, float("-inf")
         weakref.finalize(self, _hang_up, self._idle)
         _LIVING.add(self)
@@ -76,11 +81,13 @@ class Smtp:
     def connect(self, most: int = 1) -> Iterator[list[SmtpConnection]]:
         """Connections that are kept for the next when done; TransientMailError where there is none to be had.
 
-        The server may give fewer than `most`: then it is asked for no more at a time for ten minutes.
+        The server may give fewer than `most`: then it is asked for no more at a time for ten minutes, and who comes
+        meanwhile waits for half a minute until one is given back.
         """
         lines = [self._take()]
         try:
-            while len(lines) < most and (line := self._one_more()):
+            enough = self._monotonic() + _OPENING_SECONDS
+            while len(lines) < most and self._monotonic() < enough and (line := self._one_more()):
                 lines.append(line)
             yield [SmtpConnection(self, line) for line in lines]
         finally:
@@ -127,35 +134,49 @@ class Smtp:
     def _take(self) -> Line:
         if wait := self._pause_left():
             raise TransientMailError(f"{self.server}: it said 421 and is left alone for {wait:.1f} s more", CLOSING)
-        return self._in_use(self._out_of_idle() or self._open())
-
-    def _open(self) -> Line:
+        with self._lock:
+            if not self._given_back.wait_for(self._may_use_another, _TURN_SECONDS):
+                raise TransientMailError(f"{self.server}: it gives {self._width} connections, and all are in use")
+            self._used += 1
         try:
-            return self.server.open(self.timeouts)
+            return self._out_of_idle() or self._open()
         except TransientMailError as error:
-            if error.code == CLOSING:
+            others = self._leave()
+            if error.code == CLOSING and others:
+                self._keep_to(others)
+            elif error.code == CLOSING:
                 self._slow_down()
             raise
 
     def _one_more(self) -> Line | None:
         """Another beside those that are in use, if the server gives it. That it does not is no reason to pause."""
         with self._lock:
-            if self._used >= self._width and self._monotonic() < self._width_until:
+            if not self._may_use_another():
                 return None
-        line = self._out_of_idle()
-        if line is None:
-            try:
-                line = self.server.open(self.timeouts)
-            except TransientMailError:
-                with self._lock:
-                    self._width, self._width_until = self._used, self._monotonic() + _SHARE_SECONDS
-                return None
-        return self._in_use(line)
-
-    def _in_use(self, line: Line) -> Line:
-        with self._lock:
             self._used += 1
-        return line
+        try:
+            return self._out_of_idle() or self._open()
+        except TransientMailError:
+            self._keep_to(self._leave())
+            return None
+
+    def _open(self) -> Line:
+        return self.server.open(self.timeouts)
+
+    def _may_use_another(self) -> bool:
+        return self._used < self._width or self._monotonic() >= self._width_until
+
+    def _keep_to(self, width: int) -> None:
+        """The server gives no more connections than these."""
+        with self._lock:
+            self._width, self._width_until = width, self._monotonic() + _SHARE_SECONDS
+
+    def _leave(self) -> int:
+        """One is not used any more; how many still are."""
+        with self._lock:
+            self._used -= 1
+            self._given_back.notify()
+            return self._used
 
     def _out_of_idle(self) -> Line | None:
         """One that is kept and still good."""
@@ -179,13 +200,13 @@ class Smtp:
 
     def _give_back(self, line: Line) -> None:
         with self._lock:
-            self._used -= 1
             kept = line.usable and not self._closed and len(self._idle) < MAX_IDLE and line.taken < self._share()
             if kept:
                 self._idle.append((self._monotonic(), line))
                 self._reap_later()
         if not kept:
             line.close()
+        self._leave()
 
     def _reap_later(self) -> None:
         if self._reaper is None:
@@ -217,6 +238,7 @@ class Smtp:
     def forget(self) -> None:
         """In a fork: the connections are the parent's, which goes on using them."""
         self._lock, self._reaper, self._used = threading.Lock(), None, 0
+        self._given_back = threading.Condition(self._lock)
         _hang_up(self._idle)
 
 

@@ -48,7 +48,7 @@ def rehearse(programme: str, people: int, seed: int, out: Path, watching: Watchi
 
 @contextmanager
 def _seldom_collecting() -> Iterator[None]:
-    """Look for objects that hold each other once in 20,000 new ones, not in 700: a rehearsal has few, and makes many."""
+    """Look for objects that hold each other once in 20,000 new ones, not in 700."""
     before = gc.get_threshold()
     gc.set_threshold(_COLLECT_AFTER, 20, 20)
     try:
