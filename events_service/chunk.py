@@ -17,7 +17,7 @@ from jinja2 import TemplateError
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session
 
-from events_service import campaign_rows, campaigns, leases, people, review_gates
+from events_service import campaign_rows, campaigns, claims, leases, people, review_gates
 from events_service.clock import Clock
 from events_service.config import Settings
 from events_service.db.session import Database
@@ -121,7 +121,7 @@ class Chunk:
         self._leased_at = self._monotonic()
         lease = (self._token, self._clock(), self._settings.lease_seconds)
         try:
-            rows = self._in_session(lambda session: leases.claim(session, ids, *lease))
+            rows = self._in_session(lambda session: claims.claim(session, ids, *lease))
             self._left.update(row.id for row in rows)
             return self._in_session(lambda session: self._prepare(session, rows, letters)) if rows else []
         except DatabaseError as error:
@@ -133,7 +133,7 @@ class Chunk:
     def _prepare(self, session: Session, rows: Sequence[Claimed], letters: Letters) -> list[Draft]:
         now = self._clock()
         # An erasure, or a cancellation, may have come in between.
-        mine = leases.lock(session, [row.id for row in rows], self._token)
+        mine = claims.lock(session, [row.id for row in rows], self._token)
         rows = [row for row in rows if row.id in mine]
         self._gates = review_gates.gate_times(session)
         stopped = verdicts(session, [row.id for row in rows], now, self._gates.at(now))

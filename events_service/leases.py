@@ -1,8 +1,8 @@
-"""What a worker does to the rows that it holds under a lease: claim, fence, settle. Each is one conditional UPDATE.
+"""What a worker does to the rows that it holds under a lease: fence, settle, give back. Each is one conditional UPDATE.
 
-A claim commits before any SMTP. Just before DATA the fence writes `in_data_at` if, at that moment, the lease stands and
-`verdict` still finds nothing against the message; a row that the fence did not change is not sent. Leases go by the
-database's clock, everything else by now.
+They are claimed before (`claims`), and that is committed before any SMTP. Just before DATA the fence writes
+`in_data_at` if, at that moment, the lease stands and `verdict` still finds nothing against the message; a row that the
+fence did not change is not sent. Leases go by the database's clock, everything else by now.
 
 What is done for each message takes a `Ledger`: a session, or the writer that a worker keeps, which costs less.
 """
@@ -10,7 +10,7 @@ What is done for each message takes a `Ledger`: a session, or the writer that a 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -21,20 +21,17 @@ from sqlmodel import Session, SQLModel
 from events_service.db.session import database_in, database_now, one_of
 from events_service.db.types import UTCDateTime
 from events_service.db.writer import Writer
-from events_service.domain.delivery import SUSPECT_FROM, backoff, claimed_together, enhanced_code, wait_for_server
+from events_service.domain.delivery import backoff, enhanced_code, wait_for_server
 from events_service.verdict import Gates, Verdict, last_revision, moments, verdict
 
 ROWS = SQLModel.metadata.tables["delivery"]
 
 Ledger = Session | Writer
 
-_SUSPECTS_LOCK = 726336
-"""PostgreSQL's advisory lock for who claims suspects."""
-
 _ROW: sa.BindParameter[Any] = sa.bindparam("row")
-_TOKEN: sa.BindParameter[Any] = sa.bindparam("token")
+TOKEN: sa.BindParameter[Any] = sa.bindparam("token")
 _REVISION: sa.BindParameter[Any] = sa.bindparam("revision", type_=sa.Integer)
-_STATE = sa.func.coalesce(ROWS.c.state, "")
+STATE = sa.func.coalesce(ROWS.c.state, "")
 """The state of rows that are named by number, where they are many.
 
 By the bare column either database may look for them in the index of all that have that state, or, on PostgreSQL, lately
@@ -63,97 +60,6 @@ class Claimed:
     message_id: str | None
 
 
-_CLAIMED = [ROWS.c[field.name] for field in fields(Claimed)]
-
-
-def claim(session: Session, ids: Iterable[int], token: str, now: datetime, lease_seconds: float) -> list[Claimed]:
-    """Take those of `ids` that are pending and due, under a lease of `lease_seconds`; the rest are somebody else's.
-
-    In the order in which they are to go: what somebody waits for first, then by when they were due.
-
-    Suspects, whose workers were lost, are claimed apart from all others, and no further ones while some are on their
-    way. Which of `ids` are left because of that is rung for again.
-    """
-    dialect, ids = _dialect(session), list(ids)
-    suspects = list(session.connection().execute(_suspects(dialect), {"ids": ids, "now": now}))
-    apart = _next_suspects(session, suspects)
-    told = {"ids": apart or ids, "apart": bool(apart), "token": token, "now": now}
-    rows = session.connection().execute(_claim(dialect, lease_seconds), told).all()
-    if suspects:
-        session.connection().execute(_left(dialect), {"ids": ids})
-    return sorted((Claimed(*row) for row in rows), key=lambda row: (row.priority, row.next_at, row.id))
-
-
-@lru_cache(maxsize=8)
-def _claim(dialect: str, lease_seconds: float) -> sa.sql.dml.ReturningUpdate[Any]:
-    now = sa.bindparam("now", type_=UTCDateTime)
-    named, pending = _named(dialect)
-    may = sa.or_(ROWS.c.lost_leases < SUSPECT_FROM, sa.bindparam("apart", type_=sa.Boolean))
-    wanted = sa.select(ROWS.c.id).where(named, pending, ROWS.c.next_at <= now, may).with_for_update(skip_locked=True)
-    return (
-        sa.update(ROWS)
-        .where(ROWS.c.id.in_(wanted), pending)
-        .values(
-            state="sending",
-            lease_token=_TOKEN,
-            lease_until=database_in(dialect, lease_seconds),
-            in_data_at=None,
-            attempts=ROWS.c.attempts + 1,
-            changed_at=now,
-        )
-        .returning(*_CLAIMED)
-    )
-
-
-def _named(dialect: str) -> tuple[sa.ColumnElement[bool], sa.ColumnElement[bool]]:
-    """Whether a row is among the `ids`, and whether it is pending."""
-    return one_of(dialect, ROWS.c.id, "ids"), _STATE == "pending"
-
-
-@lru_cache(maxsize=2)
-def _suspects(dialect: str) -> sa.Select[Any]:
-    due = ROWS.c.next_at <= sa.bindparam("now", type_=UTCDateTime)
-    suspect = sa.select(ROWS.c.id, ROWS.c.lost_leases).where(*_named(dialect), due, ROWS.c.lost_leases >= SUSPECT_FROM)
-    # What is worst goes last, so that it keeps nobody waiting until its lease is over.
-    return suspect.order_by(ROWS.c.lost_leases, ROWS.c.next_at, ROWS.c.id)
-
-
-def _next_suspects(session: Session, suspects: Sequence[Any]) -> list[int]:
-    """Those of these whose turn it is: none while others are on their way before DATA, whoever has them."""
-    if not suspects or not _none_on_its_way(session):
-        return []
-    fewest = suspects[0].lost_leases
-    return [one.id for one in suspects if one.lost_leases == fewest][: claimed_together(fewest)]
-
-
-def _none_on_its_way(session: Session) -> bool:
-    # Two who ask at the same moment would both be told that there is none; SQLite has one writer.
-    if _dialect(session) == "postgresql":
-        mine = sa.select(sa.func.pg_try_advisory_xact_lock(_SUSPECTS_LOCK))
-        if not session.connection().execute(mine).scalar_one():
-            return False
-    sending = sa.exists().where(ROWS.c.state == "sending", ROWS.c.lost_leases >= SUSPECT_FROM)
-    return not session.connection().execute(sa.select(sending)).scalar_one()
-
-
-@lru_cache(maxsize=2)
-def _left(dialect: str) -> sa.Update:
-    left = sa.select(ROWS.c.id).where(*_named(dialect)).with_for_update(skip_locked=True)
-    return sa.update(ROWS).where(ROWS.c.id.in_(left)).values(rung_at=None)
-
-
-def lock(session: Session, ids: Iterable[int], token: str) -> set[int]:
-    """Which of these claimed rows are the worker's still; until the transaction ends nobody else changes them."""
-    mine = _locked(_dialect(session))
-    return set(session.connection().execute(mine, {"ids": list(ids), "token": token}).scalars())
-
-
-@lru_cache(maxsize=2)
-def _locked(dialect: str) -> sa.Select[Any]:
-    mine = sa.select(ROWS.c.id).where(one_of(dialect, ROWS.c.id, "ids"), *_untried(_TOKEN, _STATE))
-    return mine.order_by(ROWS.c.id).with_for_update()
-
-
 def put_aside(session: Session, ids: Sequence[int], token: str, why: Verdict, now: datetime) -> None:
     """Settle claimed rows that may not be sent. One that moved keeps nothing of what it was going to say.
 
@@ -172,7 +78,7 @@ def put_aside(session: Session, ids: Sequence[int], token: str, why: Verdict, no
         values.update(content_id=None, rung_at=None)
     else:
         values["last_error"] = why.reason
-    aside = sa.update(ROWS).where(ROWS.c.id.in_(ids), *_untried(token))
+    aside = sa.update(ROWS).where(ROWS.c.id.in_(ids), *untried(token))
     session.connection().execute(aside.values(values))
 
 
@@ -183,7 +89,7 @@ def postpone(on: Ledger, id: int, token: str, until: datetime, now: datetime) ->
 
 def give_back(on: Ledger, ids: Iterable[int], token: str, now: datetime) -> int:
     """Give back those claimed rows that were not begun, as if nobody had taken them. Returns how many."""
-    return _run(on, _unbegun(_dialect(on)), ids=list(ids), token=token, now=now)
+    return _run(on, _unbegun(dialect_of(on)), ids=list(ids), token=token, now=now)
 
 
 _BACK: dict[str, Any] = {
@@ -194,23 +100,23 @@ _BACK: dict[str, Any] = {
 
 @lru_cache(maxsize=2)
 def _unbegun(dialect: str) -> sa.Update:
-    return sa.update(ROWS).where(one_of(dialect, ROWS.c.id, "ids"), *_untried(_TOKEN, _STATE)).values(_BACK)
+    return sa.update(ROWS).where(one_of(dialect, ROWS.c.id, "ids"), *untried(TOKEN, STATE)).values(_BACK)
 
 
 @lru_cache(maxsize=1)
 def _postponed() -> sa.Update:
     later = _BACK | {"next_at": sa.bindparam("until", type_=UTCDateTime)}
-    return sa.update(ROWS).where(ROWS.c.id == _ROW, *_untried(_TOKEN)).values(later)
+    return sa.update(ROWS).where(ROWS.c.id == _ROW, *untried(TOKEN)).values(later)
 
 
 def renew(on: Ledger, ids: Iterable[int], token: str, lease_seconds: float) -> int:
     """Begin the lease of those claimed rows that were not begun anew, while others of their chunk are sent."""
-    return _run(on, _renewal(_dialect(on), lease_seconds), ids=list(ids), token=token)
+    return _run(on, _renewal(dialect_of(on), lease_seconds), ids=list(ids), token=token)
 
 
 @lru_cache(maxsize=8)
 def _renewal(dialect: str, lease_seconds: float) -> sa.Update:
-    mine = sa.update(ROWS).where(one_of(dialect, ROWS.c.id, "ids"), *_untried(_TOKEN, _STATE))
+    mine = sa.update(ROWS).where(one_of(dialect, ROWS.c.id, "ids"), *untried(TOKEN, STATE))
     return mine.values(lease_until=database_in(dialect, lease_seconds))
 
 
@@ -227,7 +133,7 @@ def fence(
 
     None may where the programmes have another `revision` by now, if one is given: their gates are not these.
     """
-    statement = _fence(_dialect(on), tuple(gates), data_seconds)
+    statement = _fence(dialect_of(on), tuple(gates), data_seconds)
     told = {"ids": list(ids), "token": token, "revision": revision, **moments(now, gates)}
     return frozenset(_returned_ids(on, statement, **told))
 
@@ -238,7 +144,7 @@ def _fence(dialect: str, gated_programmes: tuple[str, ...], data_seconds: float)
         sa.update(ROWS)
         .where(
             one_of(dialect, ROWS.c.id, "ids"),
-            *_untried(_TOKEN, _STATE),
+            *untried(TOKEN, STATE),
             ROWS.c.lease_until > database_now(dialect),
             verdict(gated_programmes).is_(None),
             sa.or_(_REVISION.is_(None), last_revision() == _REVISION),
@@ -251,13 +157,13 @@ def _fence(dialect: str, gated_programmes: tuple[str, ...], data_seconds: float)
 
 def settle_sent(on: Ledger, ids: Sequence[int], token: str, now: datetime) -> int:
     """The server said 250 to the final dot of each. Like every word of the server, it settles unknown rows too."""
-    return _run(on, _arrived(_dialect(on)), ids=list(ids), token=token, now=now)
+    return _run(on, _arrived(dialect_of(on)), ids=list(ids), token=token, now=now)
 
 
 @lru_cache(maxsize=2)
 def _arrived(dialect: str) -> sa.Update:
     now = sa.bindparam("now", type_=UTCDateTime)
-    arrived = sa.update(ROWS).where(one_of(dialect, ROWS.c.id, "ids"), *_mine(_STATE))
+    arrived = sa.update(ROWS).where(one_of(dialect, ROWS.c.id, "ids"), *_mine(STATE))
     return arrived.values(state="sent", sent_at=now, changed_at=now, last_error=None, lease_until=None)
 
 
@@ -310,7 +216,7 @@ def settle_unknown(on: Ledger, id: int, token: str, error: str, now: datetime) -
 
 @lru_cache(maxsize=2)
 def _doubted(policy: str) -> sa.Update:
-    mine = (ROWS.c.id == _ROW, ROWS.c.lease_token == _TOKEN)
+    mine = (ROWS.c.id == _ROW, ROWS.c.lease_token == TOKEN)
     return after_data(policy, mine, sa.bindparam("error", type_=sa.Text), sa.bindparam("now", type_=UTCDateTime))
 
 
@@ -324,13 +230,13 @@ def after_data(policy: str, where: tuple[sa.ColumnElement[bool], ...], error: An
     return sa.update(ROWS).where(*where, ROWS.c.state == "sending", ROWS.c.unknown_policy == policy).values(values)
 
 
-def _untried(token: Any, state: sa.ColumnElement[Any] = ROWS.c.state) -> tuple[sa.ColumnElement[bool], ...]:
+def untried(token: Any, state: sa.ColumnElement[Any] = ROWS.c.state) -> tuple[sa.ColumnElement[bool], ...]:
     return ROWS.c.lease_token == token, state == "sending", ROWS.c.in_data_at.is_(None)
 
 
 def _mine(state: sa.ColumnElement[Any] = ROWS.c.state) -> tuple[sa.ColumnElement[bool], ...]:
     """A row under the worker's lease, or that went out of it in DATA."""
-    return ROWS.c.lease_token == _TOKEN, sa.or_(state == "sending", state == "unknown")
+    return ROWS.c.lease_token == TOKEN, sa.or_(state == "sending", state == "unknown")
 
 
 def _settle(on: Ledger, id: int, token: str, **values: Any) -> bool:
@@ -356,5 +262,5 @@ def _returned_ids(on: Ledger, statement: sa.sql.dml.ReturningUpdate[Any], **told
     return on.connection().execute(statement, told).scalars().all()
 
 
-def _dialect(on: Ledger) -> str:
+def dialect_of(on: Ledger) -> str:
     return on.dialect if isinstance(on, Writer) else on.get_bind().dialect.name

@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 from sqlmodel import Session, select
 
-from events_service import attendees, campaigns, events, leases, outbox, people, review_gates, surveys
+from events_service import attendees, campaigns, claims, events, outbox, people, review_gates, surveys
 from events_service.config import Settings
 from events_service.db.session import Database
 from events_service.db.tables import Attendee, Delivery, Event
@@ -272,7 +272,7 @@ def test_an_invitation_that_is_still_on_its_way_keeps_the_reminder_waiting(
         started(session, ADA, now=house.clock())
         [first, second] = (row_of(session, step).id or 0 for step in ("invitation", "reminder-1"))
     with database.write() as session:
-        leases.claim(session, [first], "another worker", house.clock(), 120)
+        claims.claim(session, [first], "another worker", house.clock(), 120)
     house.postroom.deliver([second])
     with database.read() as session:
         reminder = row_of(session, "reminder-1")

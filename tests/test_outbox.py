@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 from sqlmodel import Session
 
-from events_service import doorbell, leases, outbox
+from events_service import claims, doorbell, leases, outbox
 from events_service.db.session import Database, database_now
 from events_service.db.tables import Delivery
 from events_service.domain.delivery import HELD_FOR_REPLY, LOST_TOO_OFTEN, SUSPECT_FROM, delivery_key
@@ -52,7 +52,7 @@ def post(session: Session, *rows: dict[str, Any]) -> list[int]:
 
 
 def claim(session: Session, *ids: int, token: str = "a", now: datetime = NOW, lease: float = 120) -> list[int | None]:
-    return [one.id for one in leases.claim(session, ids, token, now, lease)]
+    return [one.id for one in claims.claim(session, ids, token, now, lease)]
 
 
 def fence(session: Session, id: int, token: str = "a", now: datetime = NOW) -> bool:

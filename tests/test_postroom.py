@@ -9,7 +9,18 @@ import pytest
 import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
-from events_service import attendees, campaigns, chunk, events, leases, outbox, people, personal_data, programmes
+from events_service import (
+    attendees,
+    campaigns,
+    chunk,
+    claims,
+    events,
+    leases,
+    outbox,
+    people,
+    personal_data,
+    programmes,
+)
 from events_service.clock import FixedClock
 from events_service.config import Settings
 from events_service.db.session import Database, database_now
@@ -381,14 +392,14 @@ def test_somebody_who_is_erased_after_the_verdict_fails_nothing(house: House, mo
 def test_of_somebody_who_is_erased_once_they_are_claimed_nothing_is_kept(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = leases.lock
+    real = claims.lock
 
     def lock(session: Session, *words: Any) -> Any:
         with house.database.write() as other:
             personal_data.erase(other, EMAILS[1], INVITED)
         return real(session, *words)
 
-    monkeypatch.setattr(leases, "lock", lock)
+    monkeypatch.setattr(claims, "lock", lock)
     assert house.postroom.deliver(invitations(house)).sent == 2
     with house.database.read() as session:
         rows = session.exec(select(Delivery).where(col(Delivery.person_id).is_(None))).all()
@@ -409,7 +420,7 @@ def test_a_content_that_was_undone_is_never_said_in_anothers_place(
     letters = house.postroom._letters
     ids = invitations(house)
     with sqlite_database.write(dry_run=True) as session:
-        letters.freeze(session, leases.claim(session, ids[:1], "undone", INVITED, 60), INVITED)
+        letters.freeze(session, claims.claim(session, ids[:1], "undone", INVITED, 60), INVITED)
     house.postroom.deliver(ids[2:])
     house.postroom.deliver(ids[:1])
     with sqlite_database.read() as session:

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from psycopg import sql
 from sqlmodel import Session, SQLModel
 
-from events_service import campaigns, deliveries, events, feeds, heartbeat, leases, restored
+from events_service import campaigns, claims, deliveries, events, feeds, heartbeat, leases, restored
 from events_service.config import Settings
 from events_service.db.schema import open_database
 from events_service.db.session import Database
@@ -82,7 +82,7 @@ def half_sent_then_all(house: House, back_up: Callable[[], Restore]) -> Restore:
     ids = list(house.tick())
     house.postroom.deliver(ids[:3])
     with house.database.write() as session:
-        leases.claim(session, ids[3:5], "a worker", INVITED, 120)
+        claims.claim(session, ids[3:5], "a worker", INVITED, 120)
         assert leases.fence(session, ids[3:4], "a worker", INVITED, {}, 660)
     restore = back_up()
     with house.database.write() as session:

@@ -14,7 +14,7 @@ import pytest
 import sqlalchemy as sa
 from sqlmodel import Session
 
-from events_service import attendees, campaigns, event_rows, events, leases
+from events_service import attendees, campaigns, claims, event_rows, events, leases
 from events_service.config import Settings
 from events_service.db.schema import open_database
 from events_service.db.session import Database
@@ -154,10 +154,10 @@ def test_a_claim_and_a_cancellation_at_once(postgres_database: Database, setting
     with postgres_database.write() as organiser:
         event = events.find(organiser, "munich", lock=True)
         with postgres_database.write() as worker:
-            [early] = leases.claim(worker, ids[:1], "early", INVITED, 120)
+            [early] = claims.claim(worker, ids[:1], "early", INVITED, 120)
         events.cancel(organiser, event, "strike", INVITED)
         with postgres_database.write() as worker:
-            assert leases.claim(worker, ids, "late", INVITED, 120) == []
+            assert claims.claim(worker, ids, "late", INVITED, 120) == []
             # Nobody else can know of it yet: the one that was claimed before may still go.
             assert leases.fence(worker, [early.id], "early", INVITED, {}, 660)
     with postgres_database.write() as worker:

@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy as sa
 from sqlmodel import col
 
-from events_service import leases, personal_data
+from events_service import claims, leases, personal_data
 from events_service.config import Settings
 from events_service.db.session import Database
 from events_service.db.tables import CampaignStep, Delivery, Person
@@ -33,7 +33,7 @@ def house(postgres_database: Database, settings: Settings) -> House:
 def test_a_fence_that_waits_for_an_erasure_lets_nothing_pass(house: House) -> None:
     ids = house.tick()
     with house.database.write() as session:
-        leases.claim(session, ids, "w", INVITED, 120)
+        claims.claim(session, ids, "w", INVITED, 120)
         id = row_of(session, "invitation", ADA).id or 0
 
     def fence() -> frozenset[int]:
@@ -55,7 +55,7 @@ def test_a_worker_that_is_frozen_keeps_no_tick_waiting(house: House) -> None:
     """Between a write and its commit it has its rows; what else there is to sweep, hold, release and expire is done."""
     ids = house.tick()
     with house.database.write() as session:
-        leases.claim(session, ids, "w", INVITED, 120)
+        claims.claim(session, ids, "w", INVITED, 120)
         run_out(session)
         for step, values in {
             "reminder-1": {"state": "held", "hold_reason": HELD_BY_ORGANISER},

@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 from dramatiq.brokers.stub import StubBroker
 
-from events_service import attendees, events, leases, outbox
+from events_service import attendees, claims, events, outbox
 from events_service.config import Settings
 from events_service.db.session import Database
 from events_service.errors import BrokerError
@@ -112,7 +112,7 @@ def test_a_tick_rings_in_batches_and_names_nothing_twice(
 def test_with_the_broker_away_the_ledger_is_swept_and_nobody_noted_as_rung_for(house: House, url: str) -> None:
     with house.database.write() as session:
         ids = sorted(session.connection().execute(sa.select(ROWS.c.id).where(ROWS.c.step == "invitation")).scalars())
-        leases.claim(session, ids[:2], "lost", INVITED, 120)
+        claims.claim(session, ids[:2], "lost", INVITED, 120)
         run_out(session)
     broker = make_broker(url)
     away = declare(broker, lambda ids: Tally())
@@ -232,7 +232,7 @@ def test_a_broker_that_hangs_keeps_no_later_tick_from_the_sweep(house: House, be
             ids = sorted(
                 session.connection().execute(sa.select(ROWS.c.id).where(ROWS.c.step == "invitation")).scalars()
             )
-            assert len(leases.claim(session, ids[:2], "lost", INVITED, 120)) == 2
+            assert len(claims.claim(session, ids[:2], "lost", INVITED, 120)) == 2
             run_out(session)
         assert rung(house) == 0
         with pytest.raises(BrokerError, match="still keeps an earlier tick waiting"):

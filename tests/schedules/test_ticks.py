@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from sqlmodel import select
 
-from events_service import events, leases
+from events_service import claims, events
 from events_service.config import Settings
 from events_service.db.session import Database
 from events_service.db.tables import Delivery, Event
@@ -62,7 +62,7 @@ def test_without_a_worker_to_ring_nothing_is_noted(house: House) -> None:
 def test_a_tick_finds_what_its_worker_left(house: House) -> None:
     _done, rung = ticked(house, INVITED)
     with house.database.write() as session:
-        leases.claim(session, rung[0], "lost", INVITED, 120)
+        claims.claim(session, rung[0], "lost", INVITED, 120)
         run_out(session)
     done, again = ticked(house, INVITED + timedelta(seconds=1))
     assert (done.swept, done.rung) == (2, 2)
