@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from events_service import programmes
@@ -17,6 +18,7 @@ from schedules.rehearsal.script import script_for
 from schedules.rehearsal.summary import Summary
 
 DEFAULT = "lancashire-2022-2025"
+_COLLECT_AFTER = 20_000
 Watching = Callable[[int], AbstractContextManager[Callable[[Progress], None]]]
 """Given the months of a programme, what is told how far it is."""
 
@@ -35,13 +37,24 @@ def rehearse(programme: str, people: int, seed: int, out: Path, watching: Watchi
         raise UsageError(f"--people {people}: the script has a cast of {len(script.cast)}; take that many or more")
     folder.prepare(out)
     rehearsal = Rehearsal(out, text, name, script, people, seed)
-    with watching(plan.months) as progress:
+    with watching(plan.months) as progress, _seldom_collecting():
         done = rehearsal.run(progress)
     try:
         summary = report.write(done, out, seed)
     finally:
         done.database.dispose()
     return summary, done, time.perf_counter() - began
+
+
+@contextmanager
+def _seldom_collecting() -> Iterator[None]:
+    """Look for objects that hold each other once in 20,000 new ones, not 700: few do, and a rehearsal makes many."""
+    before = gc.get_threshold()
+    gc.set_threshold(_COLLECT_AFTER, 20, 20)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 def _programme_text(programme: str) -> tuple[str, str]:
