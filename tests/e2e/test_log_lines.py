@@ -17,17 +17,14 @@ from tests.processes import live
 def test_refusals_are_logged_by_number_and_code_and_without_an_address(tmp_path: Path) -> None:
     data = open_database(f"sqlite:///{tmp_path / 'var/events.db'}")
     crowd(data, 12)
-    to = ""
 
     def rcpt(heard: Heard) -> str:
-        nonlocal to
-        to = heard.line.split("<")[1].split("@")[0]
         said = {"p1": "550 5.1.1 <p1@example.org>: no such user", "p2": "451 4.3.2 p2@example.org: come back later"}
-        return said.get(to, "250 fine")
+        return said.get(heard.recipient.split("@")[0], "250 fine")
 
     def word(heard: Heard) -> str:
         said = {"p3": "554 5.7.1 p3@example.org wants nothing from events@example.org", "p4": DROP}
-        return said.get(to, "250 taken")
+        return said.get(heard.recipient.split("@")[0], "250 taken")
 
     with scripted(RCPT=rcpt, dot=word) as server:
         settings = {"smtp_url": f"smtp://127.0.0.1:{server.port}", "log_format": "json", "tick_seconds": 0.2}
