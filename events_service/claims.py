@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import fields
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -19,7 +18,7 @@ from events_service.leases import ROWS, STATE, TOKEN, Claimed, dialect_of, untri
 _SUSPECTS_LOCK = 726336
 """PostgreSQL's advisory lock for who claims suspects."""
 
-_CLAIMED = [ROWS.c[field.name] for field in fields(Claimed)]
+_CLAIMED = [ROWS.c[name] for name in Claimed._fields]
 
 
 def claim(session: Session, ids: Iterable[int], token: str, now: datetime, lease_seconds: float) -> list[Claimed]:

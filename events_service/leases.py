@@ -10,10 +10,9 @@ What is done for each message takes a `Ledger`: a session, or the writer that a 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlmodel import Session, SQLModel
@@ -39,8 +38,7 @@ had it.
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Claimed:
+class Claimed(NamedTuple):
     """A row under a worker's lease, as it was claimed, or frozen since: that gives it its content and what goes in."""
 
     id: int

@@ -7,12 +7,12 @@ holds the recipient's name. Tokens are not kept: they are made again from the se
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from email import message_from_bytes, policy
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlmodel import Session, SQLModel, col, select
@@ -37,8 +37,7 @@ _PARTSTAT = {"accepted": "ACCEPTED", "declined": "DECLINED", "tentative": "TENTA
 _FROZEN = ("content_id", "fields", "sequence", "message_id")
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(NamedTuple):
     """A claimed delivery that is ready to be filled: its row, whom it goes to, and the form of its content.
 
     `partstat` is what the calendar says of their answer (RFC 5545 3.2.12).
@@ -53,8 +52,7 @@ class Draft:
     partstat: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Recipient:
+class _Recipient(NamedTuple):
     """A person as far as a letter needs them."""
 
     email: str
@@ -115,7 +113,7 @@ class Letters:
                 number = numbers[group]
                 id = row.message_id or message_id(row.key, self._secret, self._domain)
                 said = self._fields(event, person.name)
-                row = replace(row, content_id=number, fields=said, sequence=event.sequence, message_id=id)
+                row = row._replace(content_id=number, fields=said, sequence=event.sequence, message_id=id)
                 frozen.append({"row": row.id} | {f"to_{name}": getattr(row, name) for name in _FROZEN})
             if number not in ready:
                 ready[number] = self._contents.ready(session, number)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 
 EventStatus = Literal["CONFIRMED", "TENTATIVE", "CANCELLED"]
 Kind = Literal["VEVENT", "VTODO"]
@@ -56,8 +56,7 @@ class CalendarEvent:
             raise ValueError(f"{self.uid}: it ends before it starts")
 
 
-@dataclass(frozen=True, slots=True)
-class Mailbox:
+class Mailbox(NamedTuple):
     """A name as people write it, and an address. The name may be empty."""
 
     name: str

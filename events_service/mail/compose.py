@@ -11,11 +11,11 @@ import binascii
 import hashlib
 import html
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from email.utils import format_datetime
 from functools import lru_cache
 from itertools import groupby
+from typing import NamedTuple
 
 from events_service.mail.headers import link, machine_line, mailbox_line, read_mailbox, text_line
 from events_service.mail.marks import Cut, fitting, has_marks
@@ -24,8 +24,7 @@ from events_service.mail.wire import Outgoing
 _B64_BYTES = 57
 
 
-@dataclass(frozen=True, slots=True)
-class Letter:
+class Letter(NamedTuple):
     """What is one recipient's own: address and name, the values of the marks, headers, and the calendar's bytes.
 
     `sender` is a mailbox such as `Events desk <events@example.org>`; `unsubscribe_url` and `list_id` go into the list

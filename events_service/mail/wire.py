@@ -12,7 +12,6 @@ from __future__ import annotations
 import socket
 from collections.abc import Generator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
 
@@ -42,8 +41,7 @@ SenderRefusedError where the next message need not be tried either.
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(NamedTuple):
     """One message on its way: envelope addresses, its Message-ID, and the 7-bit bytes with CRLF lines."""
 
     sender: str

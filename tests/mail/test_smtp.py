@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import threading
-from dataclasses import replace
 from urllib.parse import quote
 
 import pytest
@@ -268,7 +267,7 @@ def test_after_the_final_dot_nobody_knows(answer: str | bytes, offers: tuple[str
 
 def test_a_message_that_did_not_go_whole_is_no_doubt(offers: tuple[str, ...]) -> None:
     # More than the system keeps for a server that does not read.
-    message = replace(MESSAGE, data=b"x" * 70 + b"\r\n" + (b"y" * 70 + b"\r\n") * 400_000)
+    message = MESSAGE._replace(data=b"x" * 70 + b"\r\n" + (b"y" * 70 + b"\r\n") * 400_000)
     for how, why in ((HANG, "no answer in time"), (DROP, "")):
         script = scripted(offers=offers, DATA=f"354 go on{how}")
         with script as server, plain(server.port).connect() as [connection]:
@@ -280,7 +279,7 @@ def test_a_message_that_did_not_go_whole_is_no_doubt(offers: tuple[str, ...]) ->
 
 @pytest.mark.parametrize("then_closes", [False, True])
 def test_a_refusal_in_the_middle_of_a_message_is_heard(then_closes: bool) -> None:
-    message = replace(MESSAGE, data=(b"y" * 70 + b"\r\n") * 400_000)
+    message = MESSAGE._replace(data=(b"y" * 70 + b"\r\n") * 400_000)
     over = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
@@ -487,23 +486,23 @@ def test_what_cannot_go_to_this_server_fails_before_the_fence(offers: tuple[str,
     with scripted(offers=[*offers, "SIZE 40"]) as server, plain(server.port).connect() as [connection]:
         for message, why in (
             (MESSAGE, "the message has 51 octets, and the server takes at most 40"),
-            (replace(MESSAGE, recipient="jürgen@example.org"), "SMTPUTF8"),
-            (replace(MESSAGE, recipient="ada@example.org>\r\nRCPT TO:<eve@example.org"), "none that a mail server"),
-            (replace(MESSAGE, data="Grüße\r\n".encode()), "7 bits"),
+            (MESSAGE._replace(recipient="jürgen@example.org"), "SMTPUTF8"),
+            (MESSAGE._replace(recipient="ada@example.org>\r\nRCPT TO:<eve@example.org"), "none that a mail server"),
+            (MESSAGE._replace(data="Grüße\r\n".encode()), "7 bits"),
         ):
             with pytest.raises(PermanentMailError, match=why):
                 alone(
-                    connection.send(replace(message, data=message.data[: 40 if message is not MESSAGE else None])),
+                    connection.send(message._replace(data=message.data[: 40 if message is not MESSAGE else None])),
                     fence,
                 )
         assert (fences, server.commands) == ([], ["EHLO"])
-        assert alone(connection.send(replace(MESSAGE, data=b"short\r\n")), fence) is True
+        assert alone(connection.send(MESSAGE._replace(data=b"short\r\n")), fence) is True
         assert "mail FROM:<events@example.org> SIZE=7".lower() in [line.lower() for line in server.heard]
 
 
 def test_an_address_beyond_ascii_to_a_server_that_takes_it() -> None:
     with real_server(enable_SMTPUTF8=True) as (desk, port):
-        assert send(plain(port), replace(MESSAGE, recipient="jürgen@bücher.example")) == [True]
+        assert send(plain(port), MESSAGE._replace(recipient="jürgen@bücher.example")) == [True]
     assert desk.taken[0].rcpt_tos == ["jürgen@xn--bcher-kva.example"]
     assert desk.taken[0].smtp_utf8
 
