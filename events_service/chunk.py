@@ -148,54 +148,66 @@ class Chunk:
         return self._freeze(session, [row for row in ready if row.id not in early], letters)
 
     def fence(self, drafts: Sequence[Draft]) -> frozenset[int]:
-        """The write just before DATA, with what was waiting to be settled in the same commit: the ids that may go."""
-        if self._dead:
-            self._forget(self._in_session(self._settle))
-        began = self._monotonic()
-        renew = began - self._leased_at > self._settings.lease_seconds / 2
-        passed = self._pass(drafts, renew)
-        if renew:
-            self._leased_at = began
-        stopped = [draft for draft in drafts if draft.row.id not in passed]
-        if not stopped:
-            return passed
-        if self._in_session(self._plan_has_changed):
-            passed |= self._pass(stopped, renew=False)
-        left = [draft.row for draft in stopped if draft.row.id not in passed]
-        self._in_session(lambda session: self._judge(session, left))
-        return passed
+        """The write just before DATA, with what was waiting to be settled in the same commit: the ids that may go.
 
-    def _pass(self, drafts: Sequence[Draft], renew: bool) -> frozenset[int]:
-        settled, passed = _once_more(lambda: self._writer.write(lambda on: self._settle_and_fence(on, drafts, renew)))
-        self._forget(settled)
-        return passed
-
-    def _plan_has_changed(self, session: Session) -> bool:
-        """Whether a programme was revised since the gates were looked at; then they are looked at anew."""
-        before, self._gates = self._gates, review_gates.gate_times(session)
-        return before.revision != self._gates.revision
+        Those that may not are to be judged (`judge`) once the others are on their way.
+        """
+        self._suppress_the_dead()
+        return self._written(lambda on: self._fence(on, drafts))
 
     def settle(self) -> None:
-        """Commit the words that are there, where no fence comes soon that takes them along."""
+        """Commit the words that are there, and renew the lease if half of it is over, where no fence comes soon."""
+        self._suppress_the_dead()
+        if self._words or (self._left and not self.quiet_seconds):
+            self._written(lambda _on: None)
+
+    @property
+    def quiet_seconds(self) -> float:
+        """For how long the lease needs no renewal."""
+        return max(self._leased_at + self._settings.lease_seconds / 2 - self._monotonic(), 0.0)
+
+    def _suppress_the_dead(self) -> None:
         if self._dead:
             self._forget(self._in_session(self._settle))
-        elif self._words:
-            self._forget(_once_more(lambda: self._writer.write(self._settle)))
 
-    def _settle_and_fence(self, on: Writer, drafts: Sequence[Draft], renew: bool) -> tuple[Tally, frozenset[int]]:
-        now = self._clock()
-        settled = self._settle(on)
+    def _written(self, then: Callable[[Writer], T]) -> T:
+        """Settle what there is, renew the lease if it is time, then do that, in one transaction."""
+        began, renew = self._monotonic(), bool(self._left) and not self.quiet_seconds
+
+        def act(on: Writer) -> tuple[Tally, T]:
+            settled = self._settle(on)
+            if renew:
+                leases.renew(on, self._left, self._token, self._settings.lease_seconds)
+            return settled, then(on)
+
+        settled, done = _once_more(lambda: self._writer.write(act))
         if renew:
-            leases.renew(on, self._left, self._token, self._settings.lease_seconds)
+            self._leased_at = began
+        self._forget(settled)
+        return done
+
+    def _fence(self, on: Writer, drafts: Sequence[Draft]) -> frozenset[int]:
+        now = self._clock()
         # A review can fall overdue while a chunk is being sent.
         ids, gates = [draft.row.id for draft in drafts], self._gates.at(now)
-        return settled, leases.fence(on, ids, self._token, now, gates, self._data_lease, self._gates.revision)
+        return leases.fence(on, ids, self._token, now, gates, self._data_lease, self._gates.revision)
 
-    def _judge(self, session: Session, rows: Sequence[Claimed]) -> None:
-        """Put rows aside that the fence did not let pass, for the reason that there is."""
+    def judge(self, drafts: Sequence[Draft]) -> list[Draft]:
+        """Put those aside that the fence did not let pass, for the reason that there is.
+
+        Returned are those that are to be tried again: a programme was revised, and its gates are others by now. What
+        another transaction had is given back with the chunk.
+        """
+        return self._in_session(lambda session: self._judge(session, drafts))
+
+    def _judge(self, session: Session, drafts: Sequence[Draft]) -> list[Draft]:
         now = self._clock()
-        events = {row.id: row.event_id for row in rows}
-        self._put_aside(session, verdicts(session, list(events), now, self._gates.at(now)), events)
+        before, self._gates = self._gates, review_gates.gate_times(session)
+        events = {draft.row.id: draft.row.event_id for draft in drafts}
+        stopped = verdicts(session, list(events), now, self._gates.at(now))
+        self._put_aside(session, stopped, events)
+        revised = before.revision != self._gates.revision
+        return [draft for draft in drafts if draft.row.id not in stopped] if revised else []
 
     def sent(self, draft: Draft) -> None:
         """The server took it."""
@@ -214,6 +226,11 @@ class Chunk:
     def postponed(self, draft: Draft, seconds: float) -> None:
         """It may not go before so many seconds are over, at the pace that is set: no attempt either."""
         self._words.append(_Word(draft, wait=seconds))
+
+    @property
+    def told_nothing(self) -> bool:
+        """Whether the ledger knows every word that the servers said."""
+        return not self._words
 
     def close(self) -> None:
         """Commit what is not settled yet, and give back what was not begun."""

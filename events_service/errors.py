@@ -151,7 +151,18 @@ class MailError(EventsError):
 
 
 class TransientMailError(MailError):
-    """A 4xx reply, or a connection lost before DATA. Trying again later may help."""
+    """A 4xx reply, or a connection lost before DATA. Trying again later may help.
+
+    `untried` where it was lost before the server had said a word on the message.
+    """
+
+    def __init__(self, message: str, code: int = 0, enhanced: str = "", *, untried: bool = False) -> None:
+        self.untried = untried
+        super().__init__(message, code, enhanced)
+
+
+class NoTurnError(TransientMailError):
+    """All connections that the server gives us are in use: others send over them."""
 
 
 class SenderRefusedError(TransientMailError):

@@ -129,11 +129,21 @@ def fence(
 ) -> frozenset[int]:
     """The write just before DATA: those of `ids` that may go; their leases then cover the wait for a word.
 
-    None may where the programmes have another `revision` by now, if one is given: their gates are not these.
+    None may where the programmes have another `revision` by now, if one is given: their gates are not these. Nor may a
+    row that another transaction has: it may be about to stop it, and the others do not wait for it.
     """
+    if dialect_of(on) == "postgresql":
+        # In a statement of its own: one that has waited for a lock would judge the others as they were before.
+        ids = _returned_ids(on, _unlocked(dialect_of(on)), ids=list(ids), token=token)
     statement = _fence(dialect_of(on), tuple(gates), data_seconds)
     told = {"ids": list(ids), "token": token, "revision": revision, **moments(now, gates)}
     return frozenset(_returned_ids(on, statement, **told))
+
+
+@lru_cache(maxsize=1)
+def _unlocked(dialect: str) -> sa.Select[Any]:
+    mine = sa.select(ROWS.c.id).where(one_of(dialect, ROWS.c.id, "ids"), *untried(TOKEN, STATE))
+    return mine.order_by(ROWS.c.id).with_for_update(skip_locked=True)
 
 
 @lru_cache(maxsize=16)
@@ -253,8 +263,10 @@ def _run(on: Ledger, statement: sa.Update, **told: Any) -> int:
     return on.run(statement, told) if isinstance(on, Writer) else on.connection().execute(statement, told).rowcount
 
 
-def _returned_ids(on: Ledger, statement: sa.sql.dml.ReturningUpdate[Any], **told: Any) -> Sequence[int]:
-    """The same for one that returns the numbers of the rows that it changed."""
+def _returned_ids(
+    on: Ledger, statement: sa.sql.dml.ReturningUpdate[Any] | sa.Select[Any], **told: Any
+) -> Sequence[int]:
+    """The same for one that returns the numbers of the rows that it changed, or found."""
     if isinstance(on, Writer):
         return on.returned(statement, told)
     return on.connection().execute(statement, told).scalars().all()

@@ -15,7 +15,7 @@ from events_service.clock import Clock
 from events_service.config import Settings
 from events_service.db.session import Database
 from events_service.db.writer import SharedWriter, Writer
-from events_service.errors import TransientMailError
+from events_service.errors import DatabaseError, NoTurnError, TransientMailError
 from events_service.letters import Draft, Letters
 from events_service.mail.pace import Pace
 from events_service.mail.wire import Transport
@@ -27,6 +27,9 @@ __all__ = ["Postroom", "Tally"]
 _MARGIN = 1.1
 _WORTH_ANOTHER = 4
 """So many letters are worth opening one more connection."""
+_IDLE_ROUNDS = 3
+"""After so many connections of which none was good for one message, the server is left alone for a while."""
+_CLOSING_SECONDS = (0.2, 0.5, 1.0, 2.0, 4.0, 0.0)
 
 log = structlog.get_logger(__name__)
 
@@ -62,10 +65,11 @@ class Postroom:
         """Give up what the transport keeps open, once nothing is in DATA."""
         self._transport.close()
 
-    def deliver(self, ids: Sequence[int]) -> Tally:
+    def deliver(self, ids: Sequence[int], *, urgent: bool = False) -> Tally:
         """Send those of `ids` that are still pending and due. What cannot be sent is recorded, never raised.
 
-        DatabaseError where the ledger cannot be written: then nothing more is sent.
+        What is `urgent` goes before the rest where the server gives few connections. DatabaseError where the ledger
+        cannot be written: then nothing more is sent.
         """
         if self._stopping.is_set():
             return Tally()
@@ -73,26 +77,55 @@ class Postroom:
             lease = (secrets.token_hex(8), self.data_lease_seconds, self._monotonic)
             chunk = Chunk(self._database, self._settings, self._clock, *lease, writer)
             try:
-                self._send_all(chunk, deque(chunk.claim(ids, self._letters)))
+                self._send_all(chunk, ids, urgent)
             finally:
-                chunk.close()
+                self._close(chunk)
         chunk.told.closed(vars(chunk.tally))
         return chunk.tally
 
-    def _send_all(self, chunk: Chunk, waiting: deque[Draft]) -> None:
+    def _send_all(self, chunk: Chunk, ids: Sequence[int], urgent: bool) -> None:
         given_back: Counter[str] = Counter()
-        while waiting and not self._stopping.is_set():
-            try:
-                with self._transport.connect(self._wanted(waiting)) as connections:
+        waiting: deque[Draft] | None = None
+        idle = 0
+        try:
+            while waiting is None or (waiting and not self._stopping.is_set()):
+                with self._transport.connect(self._worth(ids if waiting is None else waiting), urgent=urgent) as open_:
+                    if waiting is None:
+                        # Only now: a server may take longer to be reached than a lease lasts.
+                        waiting = deque(chunk.claim(ids, self._letters))
                     words = (self._letters, self._pace, self._clock, self._stopping, given_back, self._turn)
-                    Round(chunk, *words).send(waiting, connections)
-            except TransientMailError as error:
-                # No connection to be had, or none that takes anything from us: none of these was tried, and all wait.
-                log.warning("no mail can be sent", why=without_addresses(str(error)), waiting=len(waiting))
-                for draft in waiting:
-                    chunk.untried(draft, error)
-                waiting.clear()
+                    one = Round(chunk, *words)
+                    one.send(waiting, open_)
+                idle = 0 if one.begun else idle + 1
+                if idle == _IDLE_ROUNDS and waiting:
+                    raise TransientMailError("the server closed every connection before anything was sent over it")
+                # Before the next connection is waited for.
+                chunk.settle()
+        except NoTurnError as error:
+            # What is claimed is given back, and all of it is rung for again.
+            log.info(
+                "deliveries wait for a connection", why=str(error), waiting=len(ids if waiting is None else waiting)
+            )
+        except TransientMailError as error:
+            # No connection to be had, or none that takes anything from us: none of these was tried, and all wait.
+            waiting = deque(chunk.claim(ids, self._letters)) if waiting is None else waiting
+            log.warning("no mail can be sent", why=without_addresses(str(error)), waiting=len(waiting))
+            for draft in waiting:
+                chunk.untried(draft, error)
 
-    def _wanted(self, waiting: Sequence[Draft]) -> int:
-        """How many connections these letters are worth."""
-        return max(min(self._settings.smtp_connections, len(waiting) // _WORTH_ANOTHER), 1)
+    def _close(self, chunk: Chunk) -> None:
+        """What servers said is worth more than one try: a database that is restarted is back within seconds."""
+        for seconds in _CLOSING_SECONDS:
+            try:
+                chunk.close()
+            except DatabaseError as error:
+                if chunk.told_nothing or not seconds:
+                    raise
+                log.warning("the ledger cannot be written; what was said is kept", why=str(error), again_in=seconds)
+                threading.Event().wait(seconds)
+            else:
+                return
+
+    def _worth(self, letters: Sequence[object]) -> int:
+        """How many connections so many letters are worth."""
+        return max(min(self._settings.smtp_connections, len(letters) // _WORTH_ANOTHER), 1)

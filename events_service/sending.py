@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 from events_service.chunk import UNWRITABLE, Chunk, unwritable
 from events_service.clock import Clock
@@ -24,6 +25,8 @@ _LINGER_SECONDS = 0.05
 """For so long words wait for the next fence's commit where no server says anything, then they get one of their own."""
 _CLOSING = 421
 _FOR_EVER = float("inf")
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,7 @@ class Round:
         self._turn = turn
         self._talks = Conversations[_Letter](idle=self._others_turn)
         self._fault: Exception | None = None
+        self.begun = 0
 
     def send(self, waiting: deque[Draft], connections: Sequence[Connection]) -> None:
         """Send what waits, until nothing does, no connection is good any more, or it is time to stop.
@@ -78,7 +82,7 @@ class Round:
             if self._talks.listen(0.0):
                 pass
             elif self._talks.at_fence:
-                self._ask()
+                self._ask(waiting)
             elif self._talks.talking:
                 self._wait(pause)
             elif pause is not None:
@@ -90,7 +94,7 @@ class Round:
 
     def _begin(self, waiting: deque[Draft], free: list[Connection]) -> float | None:
         """Give each connection that is free a letter. In how many seconds one more may go; None where none waits."""
-        while free and not (self._fault or self._stopping.is_set()):
+        while free and not self._ends:
             if not free[-1].usable:
                 free.pop()
                 continue
@@ -103,6 +107,7 @@ class Round:
                 self._chunk.refused(found, unwritable(error))
                 continue
             connection = free.pop()
+            self.begun += 1
             self._talks.begin(_Letter(found, connection), connection.send(message))
             self._record(free)
         return None
@@ -128,29 +133,42 @@ class Round:
             soonest = min(soonest, seconds)
         return soonest if waiting else None
 
-    def _ask(self) -> None:
+    def _ask(self, waiting: deque[Draft]) -> None:
         """Let those go that wait at the fence, and that it lets pass."""
+        asked = [letter.draft for letter in self._talks.at_fence]
         passed: frozenset[int] = frozenset()
-        if self._fault is None:
-            try:
-                with self._others_turn():
-                    passed = self._chunk.fence([letter.draft for letter in self._talks.at_fence])
-            except Exception as error:  # noqa: BLE001  (whatever it is, what is in DATA is ended first)
-                self._fault = error
+        if not self._ends:
+            passed = self._kept(lambda: self._chunk.fence(asked), passed)
         self._talks.answer(lambda letter: letter.draft.row.id in passed)
+        stopped = [draft for draft in asked if draft.row.id not in passed]
+        if stopped and not self._ends:
+            # Only now: what has passed waits for nobody before its DATA.
+            nobody: list[Draft] = []
+            waiting.extendleft(reversed(self._kept(lambda: self._chunk.judge(stopped), nobody)))
 
     def _wait(self, pause: float | None) -> None:
-        """Until a server says something, or one more letter may go."""
+        """Until a server says something, one more letter may go, or the lease is to be renewed."""
         until = _FOR_EVER if pause is None else pause
         if self._fault is None:
             if self._talks.listen(min(until, _LINGER_SECONDS)) or until <= _LINGER_SECONDS:
                 return
-            try:
-                with self._others_turn():
-                    self._chunk.settle()
-            except Exception as error:  # noqa: BLE001  (as above)
-                self._fault = error
+            self._kept(self._chunk.settle, None)
+            until = min(until, max(self._chunk.quiet_seconds, _LINGER_SECONDS))
         self._talks.listen(until)
+
+    @property
+    def _ends(self) -> bool:
+        """Whether nothing more may go."""
+        return self._fault is not None or self._stopping.is_set()
+
+    def _kept(self, act: Callable[[], T], without: T) -> T:
+        """Write to the ledger while others have their turn. What goes wrong is raised once what is in DATA is ended."""
+        try:
+            with self._others_turn():
+                return act()
+        except Exception as error:  # noqa: BLE001  (whatever it is)
+            self._fault = error
+        return without
 
     def _record(self, free: list[Connection]) -> None:
         """Note what became of those that are over; whose connection is good takes another."""
@@ -159,7 +177,7 @@ class Round:
             if isinstance(outcome, SenderRefusedError):
                 self._chunk.untried(draft, outcome)
                 self._fault = self._fault or outcome
-            elif isinstance(outcome, TransientMailError) and outcome.code == _CLOSING:
+            elif isinstance(outcome, TransientMailError) and (outcome.untried or outcome.code == _CLOSING):
                 # About the connection or the server, whatever it was said to. In case it is this message's doing,
                 # after all, it comes back behind the others.
                 self._chunk.untried(draft, outcome, turns=2)

@@ -160,7 +160,7 @@ class Wire:
         self.after: Callable[[Outgoing], None] = lambda message: None
 
     @contextmanager
-    def connect(self, most: int = 1) -> Iterator[list[Wire]]:
+    def connect(self, most: int = 1, *, urgent: bool = False) -> Iterator[list[Wire]]:
         """Count it. One at a time, or `wide` as many as somebody wants."""
         self.connecting()
         self.connections += 1

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 
 import pytest
+import sqlalchemy as sa
 from sqlmodel import Session, select
 
-from events_service import leases
+from events_service import leases, outbox
+from events_service import postroom as postroom_module
+from events_service.chunk import Chunk
 from events_service.config import Settings
 from events_service.db.session import Database
 from events_service.errors import DatabaseError
@@ -217,3 +221,112 @@ def test_a_fault_while_a_letter_is_made_ends_what_is_in_data_first(
         room.close()
         assert server.taken[FIRST] == 1
         assert found(house) == {"pending": 12 - server.taken.total(), "sent": server.taken.total()}
+
+
+def test_a_server_that_takes_longer_to_be_reached_than_a_lease_lasts_loses_no_row(house: House) -> None:
+    house.settings = house.settings.model_copy(update={"lease_seconds": 0.2})
+    with scripted(hello=f"{SLOWLY}220 here") as server:
+        room = postroom(house, server, connections=1)
+
+        def sweep() -> None:
+            with house.database.write() as session:
+                outbox.sweep(session, INVITED)
+
+        with delivering(room, invitations(house)) as came:
+            while not came:
+                sweep()
+        assert came[0].sent == 12
+    with house.database.read() as session:
+        assert set(session.exec(select(ROWS.c.lost_leases).where(ROWS.c.step == "invitation"))) == {0}
+
+
+def test_while_a_server_thinks_the_lease_of_those_that_wait_is_renewed(house: House) -> None:
+    house.settings = house.settings.model_copy(update={"lease_seconds": 0.4})
+    with scripted(dot=first_is_held) as server:
+        room = postroom(house, server, connections=1)
+        with delivering(room, invitations(house)) as came:
+            until(server.held.is_set, "the first message")
+            began = time.monotonic()
+            while time.monotonic() < began + 1.0:
+                with house.database.write() as session:
+                    assert outbox.sweep(session, INVITED) == 0
+            server.go.set()
+        assert came[0].sent == 12
+
+
+def test_a_server_that_closes_after_its_greeting_is_not_asked_without_end(house: House) -> None:
+    with scripted(EHLO=f"250 here{DROP}") as server:
+        tally = postroom(house, server).deliver(invitations(house))
+        assert (tally.sent, tally.retried) == (0, 12)
+        assert server.connections <= 9
+        with house.database.read() as session:
+            waiting = session.exec(select(ROWS.c.state, ROWS.c.attempts).where(ROWS.c.step == "invitation")).all()
+        assert set(map(tuple, waiting)) == {("pending", 0)}
+
+
+@pytest.mark.parametrize("offers", [(), ("PIPELINING",)])
+def test_a_connection_that_is_lost_before_a_word_costs_no_attempt(house: House, offers: tuple[str, ...]) -> None:
+    with scripted(offers=offers, MAIL=DROP) as server:
+        for _ in range(3):
+            tally = postroom(house, server, connections=1).deliver(invitations(house))
+            assert tally.failed == tally.sent == 0
+            with house.database.write() as session:
+                session.execute(sa.update(ROWS).where(ROWS.c.step == "invitation").values(next_at=INVITED))
+        with house.database.read() as session:
+            assert set(session.exec(select(ROWS.c.attempts).where(ROWS.c.step == "invitation"))) == {0}
+
+
+def test_of_letters_at_the_fence_none_that_another_transaction_has_goes_and_none_waits_for_it(
+    postgres_database: Database, settings: Settings
+) -> None:
+    house = House(postgres_database, settings, INVITED)
+    with postgres_database.write() as session:
+        started(session, *(f"{name}@example.org" for name in NAMES))
+    ids = invitations(house)
+    locking = threading.Event()
+    over = threading.Event()
+
+    def organiser() -> None:
+        with postgres_database.write() as session:
+            session.execute(sa.update(ROWS).where(ROWS.c.id == ids[1]).values(last_error="touched"))
+            locking.set()
+            over.wait(PATIENCE)
+
+    thread = threading.Thread(target=organiser)
+
+    def lock(message: Outgoing) -> None:
+        if not thread.ident:
+            thread.start()
+            locking.wait(PATIENCE)
+
+    house.wire.wide, house.wire.before = True, lock
+    settings = house.settings.model_copy(update={"smtp_connections": 3})
+    room = Postroom(postgres_database, settings, house.wire, house.clock)
+    with delivering(room, ids) as came:
+        until(lambda: len(house.wire.taken) == 11, "all but one")
+        over.set()
+        thread.join(PATIENCE)
+    assert came[0].sent == 11
+    assert found(house) == {"pending": 1, "sent": 11}
+
+
+def test_a_ledger_that_is_away_for_a_moment_loses_no_word(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, tries = Chunk.close, []
+
+    def close(chunk: Chunk) -> None:
+        tries.append(chunk)
+        if len(tries) < 3:
+            raise DatabaseError("database: is being restarted")
+        real(chunk)
+
+    def away(chunk: Chunk) -> None:
+        raise DatabaseError("database: is being restarted")
+
+    monkeypatch.setattr(Chunk, "close", close)
+    monkeypatch.setattr(Chunk, "settle", away)
+    monkeypatch.setattr(postroom_module, "_CLOSING_SECONDS", (0.01, 0.01, 0.0))
+    with scripted() as server:
+        with pytest.raises(DatabaseError, match="is being restarted"):
+            postroom(house, server, connections=1).deliver(invitations(house)[:1])
+    assert (tries[0].tally.sent, len(tries)) == (1, 3)
+    assert found(house) == {"pending": 11, "sent": 1}

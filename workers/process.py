@@ -101,9 +101,9 @@ def live_postroom(settings: Settings, database: Database) -> Postroom:
 def bells_for(broker: dramatiq.Broker, settings: Settings, database: Database, postroom: Postroom) -> Bells:
     """Declare the actors of a live process on its broker. What they cannot do now is a line in the log."""
 
-    def deliver(ids: Sequence[int]) -> Tally:
+    def deliver(ids: Sequence[int], *, urgent: bool = False) -> Tally:
         try:
-            return postroom.deliver(ids)
+            return postroom.deliver(ids, urgent=urgent)
         except EventsError as error:
             # The rows are in the ledger still, and rung for again.
             log.error("deliveries put off", why=str(error))
@@ -117,7 +117,7 @@ def bells_for(broker: dramatiq.Broker, settings: Settings, database: Database, p
         except EventsError as error:
             log.error("deliveries put off", why=str(error))
             return Tally()
-        return deliver(ids) if ids else Tally()
+        return deliver(ids, urgent=True) if ids else Tally()
 
     def look() -> None:
         try:

@@ -22,6 +22,7 @@ from sqlmodel import Session
 from events_service.db.session import Database
 
 T = TypeVar("T")
+Statement = sa.UpdateBase | sa.Select[Any]
 
 
 class Writer:
@@ -61,12 +62,12 @@ class Writer:
         self._execute(statement, values)
         return int(self._cursor.rowcount)
 
-    def returned(self, statement: sa.UpdateBase, values: Mapping[str, Any]) -> list[Any]:
-        """The same for one that returns a column, as the driver gives it: of each row that it changed."""
+    def returned(self, statement: Statement, values: Mapping[str, Any]) -> list[Any]:
+        """The same for one that returns a column, as the driver gives it: of each row that it changed or found."""
         self._execute(statement, values)
         return [row[0] for row in self._cursor.fetchall()]
 
-    def _execute(self, statement: sa.UpdateBase, values: Mapping[str, Any]) -> None:
+    def _execute(self, statement: Statement, values: Mapping[str, Any]) -> None:
         prepared = _prepared(statement, self._dialect)
         self._cursor.execute(prepared.sql, prepared.bound(values))
 
@@ -191,7 +192,7 @@ class _Request(Generic[T]):
 class _Prepared:
     """A statement as the driver's own SQL, and how what it is told is bound."""
 
-    def __init__(self, statement: sa.UpdateBase, dialect: Dialect) -> None:
+    def __init__(self, statement: Statement, dialect: Dialect) -> None:
         told: set[str] = set()
 
         def note(bind: sa.BindParameter[Any]) -> None:
@@ -222,7 +223,7 @@ class _Prepared:
 
 
 @lru_cache(maxsize=128)
-def _prepared(statement: sa.UpdateBase, dialect: Dialect) -> _Prepared:
+def _prepared(statement: Statement, dialect: Dialect) -> _Prepared:
     return _Prepared(statement, dialect)
 
 

@@ -24,7 +24,7 @@ class Maildir:
         self.path, self.durable = path, durable
 
     @contextmanager
-    def connect(self, most: int = 1) -> Iterator[list[Maildir]]:
+    def connect(self, most: int = 1, *, urgent: bool = False) -> Iterator[list[Maildir]]:  # noqa: ARG002
         """Make the folders if they are not there.
 
         It takes one message after the other: so a crash leaves one in doubt. Where surviving one is given up, it takes

@@ -13,7 +13,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from events_service.errors import MailError, TransientMailError
+from events_service.errors import MailError, NoTurnError, TransientMailError
 from events_service.mail.smtp_client import Server
 from events_service.mail.smtp_line import CLOSING, Line, Timeouts
 from events_service.mail.wire import Conversation, Outgoing
@@ -25,12 +25,13 @@ _ASK_AFTER_SECONDS = 5.0
 _MOST_MESSAGES = 1000
 """Over one connection: Exim closes those that go on (`smtp_accept_max_per_connection`)."""
 _SHARE_SECONDS = 600.0
-"""For so long what was learned of a server's limits is kept to: it may have been a restart."""
+"""For so long what was learned of a server's limit is kept to: it may have been a restart."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 300.0
 _OPENING_SECONDS = 5.0
 """A server that takes its time to greet gets fewer connections, so that no lease is over before the first message."""
-_TURN_SECONDS = 30.0
-"""For so long somebody waits for one of the connections that the server gives. A lease lasts longer."""
+_WIDTH_SECONDS = 60.0
+_TURN_SECONDS = 10.0
+"""For so long somebody waits for one of the connections that the server gives."""
 
 
 class Smtp:
@@ -66,7 +67,8 @@ class Smtp:
         self._closed = False
         self._reaper: threading.Timer | None = None
         self._most, self._most_until = _MOST_MESSAGES, float("-inf")
-        self._used, self._width, self._width_until = 0, 0, float("-inf")
+        self._used, self._urgent_waiting = 0, 0
+        self._width, self._width_until = 0, float("-inf")
         self._given_back = threading.Condition(self._lock)
         self._pause, self._paused_until = 0.0, float("-inf")
         weakref.finalize(self, _hang_up, self._idle)
@@ -78,13 +80,14 @@ class Smtp:
         return self.timeouts.longest_seconds
 
     @contextmanager
-    def connect(self, most: int = 1) -> Iterator[list[SmtpConnection]]:
+    def connect(self, most: int = 1, *, urgent: bool = False) -> Iterator[list[SmtpConnection]]:
         """Connections that are kept for the next when done; TransientMailError where there is none to be had.
 
-        The server may give fewer than `most`: then it is asked for no more at a time for ten minutes, and who comes
-        meanwhile waits for half a minute until one is given back.
+        The server may say that it gives fewer than `most`: then it is asked for no more at a time for a minute. Who
+        comes meanwhile waits for some seconds until one is given back; one is left to what is urgent, and whoever
+        sends gives theirs back where somebody urgent waits. NoTurnError where none is given back in time.
         """
-        lines = [self._take()]
+        lines = [self._take(urgent)]
         try:
             enough = self._monotonic() + _OPENING_SECONDS
             while len(lines) < most and self._monotonic() < enough and (line := self._one_more()):
@@ -109,7 +112,8 @@ class Smtp:
 
     def usable(self, line: Line) -> bool:
         """Whether one more message can go over a line now."""
-        return line.taken < self._share() and not self._pause_left() and line.alive(ask=False)
+        wanted = self._urgent_waiting and self._is_narrow()
+        return line.taken < self._share() and not wanted and not self._pause_left() and line.alive(ask=False)
 
     def heed(self, line: Line, *, took: bool) -> None:
         """Learn from what the server said last; `took` where it took a message."""
@@ -131,51 +135,66 @@ class Smtp:
         """How many seconds nobody connects for."""
         return max(self._paused_until - self._monotonic(), 0.0)
 
-    def _take(self) -> Line:
+    def _take(self, urgent: bool) -> Line:
         if wait := self._pause_left():
             raise TransientMailError(f"{self.server}: it said 421 and is left alone for {wait:.1f} s more", CLOSING)
         with self._lock:
-            if not self._given_back.wait_for(self._may_use_another, _TURN_SECONDS):
-                raise TransientMailError(f"{self.server}: it gives {self._width} connections, and all are in use")
+            self._urgent_waiting += urgent
+            try:
+                if not self._given_back.wait_for(lambda: self._may_use_another(urgent), _TURN_SECONDS):
+                    raise NoTurnError(f"{self.server}: it gives {self._width} connections, and all are in use")
+            finally:
+                self._urgent_waiting -= urgent
             self._used += 1
-        try:
-            return self._out_of_idle() or self._open()
-        except TransientMailError as error:
-            others = self._leave()
-            if error.code == CLOSING and others:
-                self._keep_to(others)
-            elif error.code == CLOSING:
-                self._slow_down()
-            raise
+        return self._line()
 
     def _one_more(self) -> Line | None:
         """Another beside those that are in use, if the server gives it. That it does not is no reason to pause."""
         with self._lock:
-            if not self._may_use_another():
+            if not self._may_use_another(urgent=False):
                 return None
             self._used += 1
         try:
-            return self._out_of_idle() or self._open()
+            return self._line()
         except TransientMailError:
-            self._keep_to(self._leave())
             return None
+
+    def _line(self) -> Line:
+        """One that is kept, or a new one; it counts as used already."""
+        try:
+            return self._out_of_idle() or self._open()
+        except BaseException as error:
+            others = self._leave()
+            if isinstance(error, TransientMailError) and error.code:
+                self._note_refusal(error.code, others)
+            raise
 
     def _open(self) -> Line:
         return self.server.open(self.timeouts)
 
-    def _may_use_another(self) -> bool:
-        return self._used < self._width or self._monotonic() >= self._width_until
+    def _is_narrow(self) -> bool:
+        """Whether the server said lately how many connections it gives."""
+        return self._monotonic() < self._width_until
 
-    def _keep_to(self, width: int) -> None:
-        """The server gives no more connections than these."""
-        with self._lock:
-            self._width, self._width_until = width, self._monotonic() + _SHARE_SECONDS
+    def _may_use_another(self, urgent: bool) -> bool:
+        if not self._is_narrow():
+            return True
+        spare = 0 if urgent or self._width < 2 else 1
+        return self._used < self._width - spare and (urgent or not self._urgent_waiting)
+
+    def _note_refusal(self, code: int, others: int) -> None:
+        """The server said no to a connection beside so many `others`, or to the only one."""
+        if others:
+            with self._lock:
+                self._width, self._width_until = others, self._monotonic() + _WIDTH_SECONDS
+        elif code == CLOSING:
+            self._slow_down()
 
     def _leave(self) -> int:
         """One is not used any more; how many still are."""
         with self._lock:
             self._used -= 1
-            self._given_back.notify()
+            self._given_back.notify_all()
             return self._used
 
     def _out_of_idle(self) -> Line | None:
@@ -237,7 +256,7 @@ class Smtp:
 
     def forget(self) -> None:
         """In a fork: the connections are the parent's, which goes on using them."""
-        self._lock, self._reaper, self._used = threading.Lock(), None, 0
+        self._lock, self._reaper, self._used, self._urgent_waiting = threading.Lock(), None, 0, 0
         self._given_back = threading.Condition(self._lock)
         _hang_up(self._idle)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import smtplib
 import socket
 import ssl
+import time
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -100,9 +101,31 @@ class Server:
 
 
 class _Client(smtplib.SMTP):
-    """smtplib, whose own way to read replies has no bound to their length or to their time."""
+    """smtplib, whose own way to read replies has no bound to their length or to their time.
+
+    All that comes before the first message has one deadline, `timeout` seconds after it began.
+    """
 
     _talk: Talk | None = None
+    _until = 0.0
+
+    def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
+        self._until = time.monotonic() + timeout
+        why: OSError = OSError(f"{host}: no address")
+        for *_, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+            try:
+                return super()._get_socket(str(address[0]), port, self._left())  # type: ignore[misc, no-any-return]
+            except ssl.SSLError:
+                raise
+            except OSError as error:
+                why = error
+        raise why
+
+    def _left(self) -> float:
+        left = self._until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("timed out")
+        return left
 
     def getreply(self) -> tuple[int, bytes]:
         if self.sock is None:
@@ -112,11 +135,11 @@ class _Client(smtplib.SMTP):
         # smtplib's own sending, and a handshake, wait for the socket.
         self.sock.setblocking(False)
         try:
-            answer = alone(self._talk.read(self.timeout))
+            answer = alone(self._talk.read(self._left()))
+            self.sock.settimeout(self._left())
         except LOST:
             self.close()
             raise
-        self.sock.settimeout(self.timeout)
         return answer
 
     def ehlo(self, name: str = "") -> tuple[int, bytes]:
@@ -139,6 +162,9 @@ class _Client(smtplib.SMTP):
         """The connection, to send over."""
         if self.sock is None or self._talk is None:
             raise smtplib.SMTPServerDisconnected("the connection is closed")
+        if self._talk.more:
+            # Before anything was asked: most likely 421.
+            raise smtplib.SMTPResponseException(*alone(self._talk.read(0.0)))
         # The last piece of a message must not wait until those before it are acknowledged.
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

@@ -32,6 +32,7 @@ LOST = (OSError, smtplib.SMTPException)
 _LOGIN_WANTED = (530, 534, 535, 538)
 """RFC 4954 section 6."""
 _FAREWELL_SECONDS = 1.0
+_ASK_SECONDS = 5.0
 _EXPECTED = {"MAIL": 2, "RCPT": 2, "DATA": 3}
 _ABOUT_THE_MESSAGE = ("5.3.4", "5.6.7")
 """Too large, or its recipient needs SMTPUTF8: answers to what MAIL says of the message (RFC 1870, RFC 6531)."""
@@ -96,7 +97,7 @@ class Line:
             # It closed, or says that it is about to, as after some time in which nothing was sent.
             self.usable = False
         elif self.usable and ask:
-            alone(self._reset())
+            alone(self._reset(min(_ASK_SECONDS, self.timeouts.command)))
         if not self.usable:
             self.drop()
         return self.usable
@@ -137,7 +138,7 @@ class Line:
             ("DATA", b"DATA\r\n", times.data),
         ):
             if phase == "DATA" and not (yield FENCE):
-                yield from self._reset()
+                yield from self._reset(times.command)
                 return False
             lost: BaseException | None = None
             try:
@@ -168,7 +169,7 @@ class Line:
         if lost is not None:
             self.drop()
             where = next((phase for phase in _EXPECTED if phase not in answers), "DATA")
-            raise TransientMailError(f"lost the connection at {where}: {why(lost)}") from lost
+            raise TransientMailError(f"lost the connection at {where}: {why(lost)}", untried=where == "MAIL") from lost
         if self._talk.more:
             # A word that comes before the message is none on it.
             self.drop()
@@ -177,19 +178,22 @@ class Line:
     def _begin_anew(self, answers: Mapping[str, Reply]) -> Steps[None]:
         """After a refusal: end what DATA may have begun with nothing in it (RFC 2920 3.1), and forget the rest."""
         word = answers["DATA"].kind if "DATA" in answers else 5
-        if word == 3:
+        if word == 3 and answers["RCPT"].kind == 2:
+            # A lone dot would send an empty message.
+            self.drop()
+        elif word == 3:
             with suppress(*LOST):
                 yield from self._talk.send(b".\r\n", self.timeouts.block)
                 yield from self._talk.read(self.timeouts.command)
                 self.usable = not self._talk.more
         elif word in (4, 5):
-            yield from self._reset()
+            yield from self._reset(self.timeouts.command)
 
-    def _reset(self) -> Steps[None]:
+    def _reset(self, seconds: float) -> Steps[None]:
         self.usable = False
         with suppress(*LOST):
-            yield from self._talk.send(b"RSET\r\n", self.timeouts.command)
-            answer = yield from self._talk.read(self.timeouts.command)
+            yield from self._talk.send(b"RSET\r\n", seconds)
+            answer = yield from self._talk.read(seconds)
             self.usable = answer.kind == 2 and not self._talk.more
 
     def _hand_over(self, body: bytes) -> Steps[None]:

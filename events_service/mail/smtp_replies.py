@@ -69,6 +69,8 @@ class Talk:
         until = self._monotonic() + seconds
         left = memoryview(data)
         while left:
+            if self._monotonic() > until:
+                raise TimeoutError("timed out")
             try:
                 left = left[self.sock.send(left) :]
             except ssl.SSLWantReadError:

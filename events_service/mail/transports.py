@@ -34,6 +34,10 @@ def transport(
         port = named or {"smtp": 25, "smtp+starttls": 587, "smtps": 465}[parts.scheme]
         if not parts.hostname:
             raise SettingsError("EVENTS_SMTP_URL: no host; write it like smtp://localhost:25")
+        try:
+            parts.hostname.encode("idna")
+        except UnicodeError as error:
+            raise SettingsError(f"EVENTS_SMTP_URL: {parts.hostname!r} is no name of a host") from error
         if parts.username and parts.scheme == "smtp":
             raise SettingsError("EVENTS_SMTP_URL: smtp:// would send the password in the clear; use smtp+starttls://")
         user, password = unquote(parts.username or ""), unquote(parts.password or "")

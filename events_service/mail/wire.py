@@ -72,8 +72,11 @@ class Transport(Protocol):
     @property
     def longest_seconds(self) -> float: ...
 
-    def connect(self, most: int = 1) -> AbstractContextManager[Sequence[Connection]]:
-        """Open connections, `most` at the most; TransientMailError if there is none to be had now."""
+    def connect(self, most: int = 1, *, urgent: bool = False) -> AbstractContextManager[Sequence[Connection]]:
+        """Open connections, `most` at the most; TransientMailError if there is none to be had now.
+
+        What is `urgent`, for which somebody waits, goes before the rest where there are few.
+        """
         ...
 
     def close(self) -> None:

@@ -12,7 +12,7 @@ from events_service.errors import MailError, PermanentMailError, SenderRefusedEr
 from events_service.mail.conversations import alone
 from events_service.mail.smtp import MAX_IDLE, Smtp
 from events_service.mail.wire import Outgoing
-from tests.mail.servers import DROP, Heard, certificate, real_server, scripted, server_tls
+from tests.mail.servers import DROP, SLOWLY, Heard, certificate, real_server, scripted, server_tls
 from tests.processes import until
 
 PIPELINING = ("PIPELINING",)
@@ -363,7 +363,7 @@ def test_several_connections_are_had_at_a_time_and_all_are_kept() -> None:
         until(lambda: server.commands.count("QUIT") == 3, "goodbye to all")
 
 
-def test_a_server_that_gives_no_more_connections_is_not_asked_again_for_ten_minutes() -> None:
+def test_a_server_that_gives_no_more_connections_is_not_asked_again_for_a_minute() -> None:
     clock = Moments()
 
     def limited(heard: Heard) -> str:
@@ -371,12 +371,67 @@ def test_a_server_that_gives_no_more_connections_is_not_asked_again_for_ten_minu
 
     with scripted(hello=limited) as server:
         smtp = kept(server.port, monotonic=clock)
-        for _ in range(3):
-            with smtp.connect(4) as connections:
-                # Nobody else has to wait for it either.
-                assert [alone(one.send(to("ada")), lambda: True) for one in connections] == [True, True]
+        with smtp.connect(4) as connections:
+            # Nobody else has to wait for it either.
+            assert [alone(one.send(to("ada")), lambda: True) for one in connections] == [True, True]
+        for _ in range(2):
+            # One of them is left to what is urgent.
+            with smtp.connect(4) as connections, smtp.connect(urgent=True) as [urgent]:
+                assert [alone(one.send(to("ada")), lambda: True) for one in (*connections, urgent)] == [True, True]
         assert server.connections == 3
-        clock.now += 600
+        clock.now += 60
         server.script = {}
         with smtp.connect(4) as connections:
             assert len(connections) == 4
+
+
+def test_where_the_server_gives_one_connection_whoever_sends_gives_it_to_what_is_urgent() -> None:
+    def limited(heard: Heard) -> str:
+        return "220 here" if len(server.open) <= 1 else f"{CLOSING}{DROP}"
+
+    def hurry() -> None:
+        with smtp.connect(urgent=True) as [urgent]:
+            assert alone(urgent.send(to("eve")), lambda: True)
+            # Whoever has waited longer, and is not urgent, comes after.
+            assert server.taken == {"ada@example.org": 1, "eve@example.org": 1}
+
+    with scripted(hello=limited) as server:
+        smtp = kept(server.port)
+        with smtp.connect(2) as [connection]:
+            assert alone(connection.send(to("ada")), lambda: True)
+            assert connection.usable
+            hurrying = threading.Thread(target=hurry)
+            hurrying.start()
+            until(lambda: not connection.usable, "somebody urgent")
+        send(smtp, "bob")
+        hurrying.join(40)
+        assert (server.taken.total(), server.connections) == (3, 2)
+
+
+def test_a_connection_that_could_not_be_opened_is_not_used() -> None:
+    with scripted(hello=f"{CLOSING}{DROP}") as server:
+        smtp = kept(server.port, monotonic=Moments())
+        with pytest.raises(TransientMailError), smtp.connect():
+            pass
+        assert smtp._used == 0
+
+
+@pytest.mark.parametrize("after", ["", DROP])
+def test_what_is_said_after_the_greeting_is_heeded(after: str) -> None:
+    with scripted(EHLO=f"250 here\r\n{CLOSING}{after}") as server:
+        smtp = kept(server.port, monotonic=Moments())
+        with pytest.raises(TransientMailError, match=r"421 4\.3\.2 closing") as caught:
+            send(smtp, "ada")
+        assert caught.value.code == 421
+        with pytest.raises(TransientMailError, match=r" for 1\.0 s more$"):
+            send(smtp, "ada")
+        assert server.connections == 1
+
+
+def test_all_that_comes_before_a_message_has_one_deadline() -> None:
+    slowly = f"{SLOWLY}250 here"
+    with scripted(hello=f"{SLOWLY}220 here", EHLO=slowly) as server:
+        # Each step would be in time.
+        smtp = Smtp("127.0.0.1", server.port, "smtp", timeout=0.8, final_timeout=20)
+        with pytest.raises(TransientMailError, match="no answer in time"):
+            send(smtp, "ada")
