@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 
@@ -12,11 +12,12 @@ import pytest
 import sqlalchemy as sa
 from sqlmodel import Session, select
 
-from events_service import leases, outbox
+from events_service import campaigns, events, leases, outbox
 from events_service import postroom as postroom_module
 from events_service.chunk import Chunk
 from events_service.config import Settings
 from events_service.db.session import Database
+from events_service.db.tables import Person
 from events_service.errors import DatabaseError
 from events_service.letters import Draft, Letters
 from events_service.mail.smtp import Smtp
@@ -325,8 +326,41 @@ def test_a_ledger_that_is_away_for_a_moment_loses_no_word(house: House, monkeypa
     monkeypatch.setattr(Chunk, "close", close)
     monkeypatch.setattr(Chunk, "settle", away)
     monkeypatch.setattr(postroom_module, "_CLOSING_SECONDS", (0.01, 0.01, 0.0))
-    with scripted() as server:
-        with pytest.raises(DatabaseError, match="is being restarted"):
-            postroom(house, server, connections=1).deliver(invitations(house)[:1])
+    with scripted() as server, pytest.raises(DatabaseError, match="is being restarted"):
+        postroom(house, server, connections=1).deliver(invitations(house)[:1])
     assert (tries[0].tally.sent, len(tries)) == (1, 3)
     assert found(house) == {"pending": 11, "sent": 1}
+
+
+def _cancel(house: House) -> None:
+    with house.database.write() as session:
+        events.cancel(session, events.find(session, "munich"), "strike", INVITED)
+
+
+def _unsubscribe(house: House) -> None:
+    with house.database.write() as session:
+        session.execute(sa.update(Person).values(unsubscribed_at=INVITED))
+
+
+def _hold(house: House) -> None:
+    with house.database.write() as session:
+        campaigns.hold(session, events.find(session, "munich"), INVITED)
+
+
+@pytest.mark.parametrize(("change", "then"), [(_cancel, "cancelled"), (_unsubscribe, "suppressed"), (_hold, "held")])
+def test_what_changes_while_several_letters_come_to_the_fence_stops_all_of_them(
+    house: House, change: Callable[[House], None], then: str
+) -> None:
+    """The third of the second group has not come to it yet, the other two stand at it."""
+    seen: list[Outgoing] = []
+
+    def before(message: Outgoing) -> None:
+        seen.append(message)
+        if len(seen) == 6:
+            change(house)
+
+    house.wire.wide, house.wire.before = True, before
+    settings = house.settings.model_copy(update={"smtp_connections": 3})
+    tally = Postroom(house.database, settings, house.wire, house.clock).deliver(invitations(house))
+    assert tally.sent == len(house.wire.taken) == 3
+    assert found(house) == {then: 9, "sent": 3}
