@@ -28,7 +28,7 @@ _MARGIN = 1.1
 _WORTH_ANOTHER = 4
 """So many letters are worth opening one more connection."""
 _IDLE_ROUNDS = 3
-"""After so many connections of which none was good for one message, the server is left alone for a while."""
+"""After so many rounds in which no connection was good for a message, the server is left alone for a while."""
 _CLOSING_SECONDS = (0.2, 0.5, 1.0, 2.0, 4.0, 0.0)
 
 log = structlog.get_logger(__name__)
@@ -96,9 +96,9 @@ class Postroom:
                     words = (self._letters, self._pace, self._clock, self._stopping, given_back, self._turn)
                     one = Round(chunk, *words)
                     one.send(waiting, open_)
-                idle = 0 if one.begun else idle + 1
+                idle = 0 if one.heard else idle + 1
                 if idle == _IDLE_ROUNDS and waiting:
-                    raise TransientMailError("the server closed every connection before anything was sent over it")
+                    raise TransientMailError("the server closed every connection before it took anything")
                 # Before the next connection is waited for.
                 chunk.settle()
         except NoTurnError as error:

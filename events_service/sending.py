@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from events_service.chunk import UNWRITABLE, Chunk, unwritable
 from events_service.clock import Clock
-from events_service.errors import MailError, SenderRefusedError, TransientMailError
+from events_service.errors import MailError, SenderRefusedError, TransientMailError, UnknownMailError
 from events_service.letters import Draft, Letters
 from events_service.mail.conversations import Conversations
 from events_service.mail.pace import Pace
@@ -40,6 +40,7 @@ class _Letter:
 class Round:
     """Sends for as long as one of its connections is good. For one thread.
 
+    `heard` counts the letters that came as far as a word of the server's, or to the fence.
     `given_back` counts, over all rounds of a chunk, the rows that were given back because of their domain's pace. Who
     sends has `turn`, and lets others have it whenever it waits: threads that contend for the interpreter instead ask
     for it after every system call, and take a quarter more of the processor for each message.
@@ -60,7 +61,7 @@ class Round:
         self._turn = turn
         self._talks = Conversations[_Letter](idle=self._others_turn)
         self._fault: Exception | None = None
-        self.begun = 0
+        self.heard = 0
 
     def send(self, waiting: deque[Draft], connections: Sequence[Connection]) -> None:
         """Send what waits, until nothing does, no connection is good any more, or it is time to stop.
@@ -107,7 +108,6 @@ class Round:
                 self._chunk.refused(found, unwritable(error))
                 continue
             connection = free.pop()
-            self.begun += 1
             self._talks.begin(_Letter(found, connection), connection.send(message))
             self._record(free)
         return None
@@ -174,6 +174,7 @@ class Round:
         """Note what became of those that are over; whose connection is good takes another."""
         for letter, outcome in self._talks.over():
             draft = letter.draft
+            self.heard += not (isinstance(outcome, TransientMailError) and outcome.untried)
             if isinstance(outcome, SenderRefusedError):
                 self._chunk.untried(draft, outcome)
                 self._fault = self._fault or outcome
@@ -185,7 +186,8 @@ class Round:
                 self._chunk.refused(draft, outcome)
             elif outcome:
                 self._chunk.sent(draft)
-            if not isinstance(outcome, MailError) or outcome.code not in (0, _CLOSING):
+            lost = isinstance(outcome, TransientMailError | UnknownMailError) and outcome.code in (0, _CLOSING)
+            if not lost:
                 free.append(letter.connection)
 
     @contextmanager

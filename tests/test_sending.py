@@ -269,8 +269,10 @@ def test_a_server_that_closes_after_its_greeting_is_not_asked_without_end(house:
 def test_a_connection_that_is_lost_before_a_word_costs_no_attempt(house: House, offers: tuple[str, ...]) -> None:
     with scripted(offers=offers, MAIL=DROP) as server:
         for _ in range(3):
+            before = server.connections
             tally = postroom(house, server, connections=1).deliver(invitations(house))
             assert tally.failed == tally.sent == 0
+            assert server.connections - before <= 3
             with house.database.write() as session:
                 session.execute(sa.update(ROWS).where(ROWS.c.step == "invitation").values(next_at=INVITED))
         with house.database.read() as session:

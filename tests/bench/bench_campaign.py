@@ -28,7 +28,7 @@ THREADS = int(os.environ.get("EVENTS_BENCH_THREADS", "2"))
 TOOLS = Path(__file__).parent.parent / "tools"
 
 
-@bench("campaign-sqlite", unit="messages/s")
+@bench("campaign-sqlite", unit="messages/s", least=0.2)
 def campaign_sqlite(folder: Path) -> Figure:
     """A campaign on SQLite, by the broker in this process."""
     stages = _stages(folder / "stages")
@@ -45,7 +45,7 @@ def campaign_sqlite(folder: Path) -> Figure:
     return Figure(sent.rate, yardstick.rate, sent.rate / yardstick.rate, stages.microseconds() | costs)
 
 
-@bench("campaign-postgres-rabbitmq", unit="messages/s")
+@bench("campaign-postgres-rabbitmq", unit="messages/s", least=0.15)
 def campaign_postgres_rabbitmq(folder: Path) -> Figure:
     """A campaign on PostgreSQL and RabbitMQ, by a scheduler and two worker processes."""
     size = _size(folder / "size")
@@ -68,7 +68,7 @@ def _costs(sent: Sent) -> dict[str, float]:
     return {name: seconds * 1e6 for name, seconds in sent.cpu.items()} | {"processors_left": sent.left}
 
 
-@bench("nodemailer", unit="messages/s")
+@bench("nodemailer", unit="messages/s", least=3)
 def nodemailer(folder: Path) -> Figure:
     """The same message by nodemailer, over 20 pooled connections and building its own MIME.
 

@@ -31,11 +31,26 @@ class Figure:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """One named benchmark. `measure` gets a folder of its own, empty."""
+    """One named benchmark. `measure` gets a folder of its own, empty.
+
+    Its figure is the ratio where there is one, else the value; it should be `least` at least, or `most` at most. A busy
+    machine may miss that without a fault of ours, so it is said and fails nothing.
+    """
 
     name: str
     unit: str
     measure: Callable[[Path], Figure]
+    least: float | None = None
+    most: float | None = None
+
+    def missed(self, figure: Figure) -> str:
+        """What its figure should have been, in words; "" where it is."""
+        found = figure.value if figure.ratio is None else figure.ratio
+        if self.least is not None and found < self.least:
+            return f"{found:.3g} is less than {self.least:g}"
+        if self.most is not None and found > self.most:
+            return f"{found:.3g} is more than {self.most:g}"
+        return ""
 
     def line(self, figure: Figure) -> dict[str, Any]:
         """The JSON line that is printed, to four significant digits."""
@@ -58,13 +73,15 @@ class Unavailable(Exception):  # noqa: N818
 _registry: dict[str, Benchmark] = {}
 
 
-def bench(name: str, *, unit: str) -> Callable[[Callable[[Path], Figure]], Callable[[Path], Figure]]:
+def bench(
+    name: str, *, unit: str, least: float | None = None, most: float | None = None
+) -> Callable[[Callable[[Path], Figure]], Callable[[Path], Figure]]:
     """Register the decorated function as the benchmark `name`; ValueError if that name is taken."""
 
     def register(measure: Callable[[Path], Figure]) -> Callable[[Path], Figure]:
         if name in _registry:
             raise ValueError(f"two benchmarks are named {name!r}")
-        _registry[name] = Benchmark(name, unit, measure)
+        _registry[name] = Benchmark(name, unit, measure, least, most)
         return measure
 
     return register

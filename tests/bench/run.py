@@ -43,6 +43,8 @@ def run(benchmarks: Sequence[Benchmark], out: TextIO) -> int:
             progress(f"{benchmark.name}: failed\n{traceback.format_exc()}")
             continue
         print(json.dumps(benchmark.line(figure)), file=out, flush=True)
+        if missed := benchmark.missed(figure):
+            progress(f"{benchmark.name}: {missed}, not what it should be on a quiet machine")
         progress(f"{benchmark.name}: done in {time.perf_counter() - began:.1f} s")
     return failed
 

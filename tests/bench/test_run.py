@@ -46,6 +46,27 @@ def test_one_that_fails_does_not_stop_the_rest(capsys: pytest.CaptureFixture[str
     assert "lacking: left out: no nodemailer here" in said
 
 
+@pytest.mark.parametrize(
+    ("bounds", "said"),
+    [
+        ({}, ""),
+        ({"least": 0.3}, ""),
+        ({"least": 0.4}, "0.333 is less than 0.4"),
+        ({"most": 0.3}, "0.333 is more than 0.3"),
+    ],
+)
+def test_a_figure_that_is_not_what_it_should_be_is_named(
+    bounds: dict[str, float], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert runner.run([Benchmark("one", "s", counts_files, **bounds)], io.StringIO()) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert [line for line in lines if "what it should be" in line] == (
+        [f"one: {said}, not what it should be on a quiet machine"] if said else []
+    )
+    # Without a ratio it is the value that counts.
+    assert Benchmark("two", "s", counts_files, most=1).missed(Figure(2.0)) == "2 is more than 1"
+
+
 def test_no_yardstick_is_null() -> None:
     line = Benchmark("one", "s", counts_files).line(Figure(2.0))
     assert (line["yardstick"], line["ratio"]) == (None, None)
