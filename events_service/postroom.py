@@ -7,6 +7,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
 import structlog
 
@@ -92,9 +93,10 @@ class Postroom:
                 with self._transport.connect(self._worth(ids if waiting is None else waiting), urgent=urgent) as open_:
                     if waiting is None:
                         # Only now: a server may take longer to be reached than a lease lasts.
-                        waiting = deque(chunk.claim(ids, self._letters))
+                        with self._turn if self._shared else nullcontext():
+                            waiting = deque(chunk.claim(ids, self._letters))
                     words = (self._letters, self._pace, self._clock, self._stopping, given_back, self._turn)
-                    one = Round(chunk, *words)
+                    one = Round(chunk, *words, elsewhere=self._shared is None)
                     one.send(waiting, open_)
                 idle = 0 if one.heard else idle + 1
                 if idle == _IDLE_ROUNDS and waiting:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -42,8 +42,9 @@ class Round:
 
     `heard` counts the letters that came as far as a word of the server's, or to the fence.
     `given_back` counts, over all rounds of a chunk, the rows that were given back because of their domain's pace. Who
-    sends has `turn`, and lets others have it whenever it waits: threads that contend for the interpreter instead ask
-    for it after every system call, and take a quarter more of the processor for each message.
+    sends has `turn`, and lets others have it whenever it waits for a server, or for a database that is `elsewhere`:
+    threads that contend for the interpreter instead ask for it after every system call, and take a quarter more of the
+    processor for each message. SQLite works in this process, and for one thread at a time.
     """
 
     def __init__(
@@ -55,10 +56,12 @@ class Round:
         stopping: threading.Event,
         given_back: Counter[str],
         turn: threading.Lock,
+        *,
+        elsewhere: bool,
     ) -> None:
         self._chunk, self._letters, self._pace, self._clock = chunk, letters, pace, clock
         self._stopping, self._given_back = stopping, given_back
-        self._turn = turn
+        self._turn, self._elsewhere = turn, elsewhere
         self._talks = Conversations[_Letter](idle=self._others_turn)
         self._fault: Exception | None = None
         self.heard = 0
@@ -162,9 +165,9 @@ class Round:
         return self._fault is not None or self._stopping.is_set()
 
     def _kept(self, act: Callable[[], T], without: T) -> T:
-        """Write to the ledger while others have their turn. What goes wrong is raised once what is in DATA is ended."""
+        """Write to the ledger. What goes wrong is raised once what is in DATA is ended."""
         try:
-            with self._others_turn():
+            with self._others_turn() if self._elsewhere else nullcontext():
                 return act()
         except Exception as error:  # noqa: BLE001  (whatever it is)
             self._fault = error

@@ -76,7 +76,7 @@ def nodemailer(folder: Path) -> Figure:
     how many times as fast ours is; larger is better.
     """
     script = _nodemailer()
-    letters = min(LETTERS, 3000)
+    letters = min(LETTERS, 6000)
     said = _said(folder / "size")
     with sink(folder) as to:
         ours = [running.here(folder / "before", to, letters).rate]
