@@ -79,9 +79,9 @@ def nodemailer(folder: Path) -> Figure:
     letters = min(LETTERS, 6000)
     said = _said(folder / "size")
     with sink(folder) as to:
-        ours = [running.here(folder / "before", to, letters).rate]
+        ours = [running.here(folder / "before", to, LETTERS).rate]
         theirs = _by_nodemailer(script, to, letters, said)
-        ours.append(running.here(folder / "after", to, letters).rate)
+        ours.append(running.here(folder / "after", to, LETTERS).rate)
     yardstick = sum(ours) / len(ours)
     return Figure(theirs, yardstick, yardstick / theirs)
 
