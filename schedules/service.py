@@ -52,7 +52,7 @@ def up(settings: Settings, host: str, port: int, threads: int, started: Callable
     `started` is told the address when it answers. A worker thread and the web share one database, as SQLite allows.
     """
     # uvicorn raises the signal that stopped it once more when it is done: without this it would end the process there.
-    stop_event()
+    stopped = stop_event()
     database = open_database(settings.resolved_database_url)
     broker = make_broker(settings.broker_url)
     check_broker(broker, settings.broker_url)
@@ -71,7 +71,7 @@ def up(settings: Settings, host: str, port: int, threads: int, started: Callable
         started(server.url)
         try:
             # uvicorn takes SIGTERM and Ctrl-C, lets requests end, and returns.
-            server.run()
+            server.run(stopped=stopped)
         finally:
             wind_down(postroom, scheduler, lanes, settings.stop_seconds)
             watch.close()
@@ -92,7 +92,7 @@ def wind_down(postroom: Postroom, scheduler: BackgroundScheduler, lanes: Lanes, 
 
 def web(settings: Settings, host: str, port: int, started: Callable[[str], None]) -> None:
     """The pages and feeds alone."""
-    stop_event()
+    stopped = stop_event()
     database = open_database(settings.resolved_database_url)
     broker = make_broker(settings.broker_url)
     bell = PatientBell(_while_there_is_room(bells_to_ring(broker)))
@@ -102,7 +102,7 @@ def web(settings: Settings, host: str, port: int, started: Callable[[str], None]
     server = make_server(app, host, port, forwarded_allow_ips=settings.forwarded_allow_ips)
     started(server.url)
     try:
-        server.run()
+        server.run(stopped=stopped)
     finally:
         bell.close()
         broker.close()

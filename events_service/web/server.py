@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import threading
 from types import FrameType
 
 import uvicorn
@@ -91,6 +92,7 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, listener: socket.socket) -> None:
         super().__init__(config)
         self._listener = listener
+        self._stopped_before: threading.Event | None = None
         address = listener.getsockname()
         if isinstance(address, tuple):
             host = f"[{address[0]}]" if ":" in address[0] else address[0]
@@ -99,9 +101,16 @@ class Server(uvicorn.Server):
         else:
             self.port, self.url = 0, f"unix:{address}"
 
-    def run(self, sockets: list[socket.socket] | None = None) -> None:
-        """Serve until stopped."""
+    def run(self, sockets: list[socket.socket] | None = None, stopped: threading.Event | None = None) -> None:
+        """Serve until stopped. `stopped` is set where a signal came before uvicorn had begun to listen for signals."""
+        self._stopped_before = stopped
         super().run(sockets or [self._listener])
+
+    async def main_loop(self) -> None:
+        """uvicorn's, which begins once it is uvicorn that signals reach."""
+        if self._stopped_before is not None and self._stopped_before.is_set():
+            self.should_exit = True
+        await super().main_loop()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Told once it lets requests end; told again by Ctrl-C it cuts them off, which is no error to report."""

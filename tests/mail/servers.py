@@ -18,7 +18,7 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 CERTIFICATES = Path(__file__).parent / "certificates"
 """Keys and certificates of no use anywhere else: localhost's, another host's, and one that has expired."""
 
-DROP, HANG, SLOWLY, HELD = "<drop>", "<hang>", "<slowly>", "<held>"
+DROP, HANG, SLOWLY, HELD, AFTER_HELD = "<drop>", "<hang>", "<slowly>", "<held>", "<after held>"
 
 
 def certificate(name: str) -> Path:
@@ -94,8 +94,8 @@ class Scripted:
     last for good; or a function of what was `Heard`.
 
     In an answer `DROP` closes the connection, after what stands before it; `HANG` says nothing more; what begins with
-    `SLOWLY` is said half a second later, what begins with `HELD` once `go` is set. `offers` are its extensions.
-    `trickling`, it sends octet by octet.
+    `SLOWLY` is said half a second later, what begins with `HELD` once `go` is set, what begins with `AFTER_HELD` once
+    something is held. `offers` are its extensions. `trickling`, it sends octet by octet.
 
     `open` has the connections there are, `heard` every line but messages, `messages` what came after DATA, with its
     dots as they were meant, and `taken` how often it took a message to whom.
@@ -214,7 +214,9 @@ class Scripted:
         if text.startswith(HELD):
             self.held.set()
             self.go.wait(60)
-        text = text.removeprefix(SLOWLY).removeprefix(HELD)
+        if text.startswith(AFTER_HELD):
+            self.held.wait(60)
+        text = text.removeprefix(SLOWLY).removeprefix(HELD).removeprefix(AFTER_HELD)
         words, drop, _ = text.partition(DROP)
         words, hang, _ = words.partition(HANG)
         if to and words.startswith("250 "):

@@ -18,6 +18,7 @@ from events_service.db.tables import Feed
 from events_service.errors import EventsError
 from events_service.web.app import create_app
 from events_service.web.server import Server, make_server
+from tests.processes import PATIENCE
 from tests.web.conftest import NOW, Site
 from tests.web.test_feeds import subscribe
 
@@ -131,3 +132,13 @@ def test_a_taken_port_is_one_clear_line(site: Site) -> None:
 def test_a_port_that_is_none(site: Site) -> None:
     with pytest.raises(EventsError, match="a port is 0 to 65535"):
         make_server(site.app, "127.0.0.1", 70000)
+
+
+def test_one_that_was_told_to_stop_before_it_listened_for_signals_stops(site: Site) -> None:
+    stopped = threading.Event()
+    stopped.set()
+    server = make_server(site.app, "127.0.0.1", 0)
+    thread = threading.Thread(target=lambda: server.run(stopped=stopped), daemon=True)
+    thread.start()
+    thread.join(PATIENCE)
+    assert not thread.is_alive()
