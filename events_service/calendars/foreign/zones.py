@@ -1,0 +1,192 @@
+"""The zones of a calendar that others wrote: IANA's by any name they go by, else as the file itself defines them."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta, tzinfo
+from functools import lru_cache
+from itertools import islice
+from typing import NamedTuple, Protocol
+from zoneinfo import ZoneInfo, available_timezones
+
+from icalendar.timezone.windows_to_olson import WINDOWS_TO_OLSON
+
+from events_service.calendars.foreign.bounds import MAX_DATES, MAX_RECURRENCES, MAX_RULES, Work
+from events_service.calendars.foreign.recurrence import expand, parse_rule
+from events_service.calendars.foreign.split import Component, Sheet
+from events_service.calendars.foreign.times import Written, dates_of, read_offset, read_time
+from events_service.calendars.lines import unescape_text
+from events_service.errors import InputError
+
+MAX_OBSERVANCES = 100
+
+Note = Callable[[str, str, str], None]
+"""Hears of what could not be used: component, property, why."""
+
+
+class Zone(Protocol):
+    """Turns wall-clock times into instants and back. `name` is the IANA name to show times by, `told` whether the
+    calendar itself gave it.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def told(self) -> bool: ...
+
+    def instant(self, wall: datetime) -> datetime:
+        """Aware UTC. A repeated time is the first of the two, a skipped one goes by the offset before (RFC 5545
+        3.3.5). OverflowError at the ends of Python's calendar.
+        """
+        ...
+
+    def wall(self, instant: datetime) -> datetime:
+        """Naive. OverflowError as above."""
+        ...
+
+
+class KnownZone(NamedTuple):
+    """A zone whose offsets this machine knows."""
+
+    name: str
+    told: bool
+    tz: tzinfo
+
+    def instant(self, wall: datetime) -> datetime:
+        return wall.replace(tzinfo=self.tz).astimezone(UTC)
+
+    def wall(self, instant: datetime) -> datetime:
+        return instant.astimezone(self.tz).replace(tzinfo=None)
+
+
+class _Onset(NamedTuple):
+    """From `at` (UTC) on, `after` is the offset; before it was `before`. New times begin at `wall`."""
+
+    at: datetime
+    before: timedelta
+    after: timedelta
+    wall: datetime
+
+
+class DefinedZone(NamedTuple):
+    """A zone as a VTIMEZONE defines it. IANA has no name for it, so its times are shown by the zone `name`."""
+
+    name: str
+    told: bool
+    onsets: tuple[_Onset, ...]
+
+    def instant(self, wall: datetime) -> datetime:
+        place = bisect_right(self.onsets, wall, key=lambda onset: onset.wall)
+        return wall.replace(tzinfo=UTC) - self._offset(place)
+
+    def wall(self, instant: datetime) -> datetime:
+        place = bisect_right(self.onsets, instant, key=lambda onset: onset.at)
+        return (instant + self._offset(place)).replace(tzinfo=None)
+
+    def _offset(self, place: int) -> timedelta:
+        return self.onsets[place - 1].after if place else self.onsets[0].before
+
+
+class Zones:
+    """The zones of one VCALENDAR.
+
+    `own` is where its floating times and whole days are: in the zone that its X-WR-TIMEZONE names, else in `fallback`
+    (IANA). What cannot be placed is placed there too, and `note` hears of it. Definitions are followed to `until`.
+    """
+
+    def __init__(self, sheet: Sheet, fallback: str, until: datetime, work: Work, note: Note) -> None:
+        self._definitions: dict[str, Component] = {}
+        for component in sheet.zones:
+            self._definitions.setdefault(_plain(component.text("TZID")), component)
+        self._known: dict[str, Zone] = {}
+        self._until, self._work, self._note = until, work, note
+        given = _plain(sheet.own.text("X-WR-TIMEZONE"))
+        name = zone_name(given)
+        if given and not name:
+            note(sheet.own.place, "X-WR-TIMEZONE", f"{given[:60]!r} is no time zone; {fallback} is taken")
+        self.own = KnownZone(name or fallback, bool(name), ZoneInfo(name or fallback))
+        self._utc = KnownZone(name or "UTC", bool(name), UTC)
+
+    def of(self, written: Written, place: str, name: str) -> Zone:
+        """The zone of the time in property `name` of the component at `place`."""
+        if written.utc:
+            return self._utc
+        if written.is_date or not written.tzid:
+            return self.own
+        found = self._known.get(written.tzid)
+        if found is None:
+            found = self._known[written.tzid] = self._find(_plain(written.tzid), place, name)
+        return found
+
+    def _find(self, tzid: str, place: str, name: str) -> Zone:
+        definition = self._definitions.get(tzid)
+        known = zone_name(tzid) or (zone_name(_plain(definition.text("X-LIC-LOCATION"))) if definition else None)
+        if known:
+            return KnownZone(known, told=True, tz=ZoneInfo(known))
+        taken = f"{self.own.name} is taken for it"
+        if definition is None:
+            self._note(
+                place, name, f"{tzid[:60]!r} is no time zone that is known, nor does the file define it; {taken}"
+            )
+        else:
+            try:
+                onsets = sorted(_onsets(definition, self._until.replace(tzinfo=None), self._work))
+                if onsets:
+                    return DefinedZone(self.own.name, told=False, onsets=tuple(onsets))
+                self._note(definition.place, "", f"{tzid[:60]!r} has no offsets; {taken}")
+            except (InputError, OverflowError) as error:
+                self._note(definition.place, "", f"{tzid[:60]!r} cannot be followed: {error}; {taken}")
+        return self.own._replace(told=False)
+
+
+@lru_cache(maxsize=4096)
+def zone_name(text: str) -> str | None:
+    """The IANA zone that a TZID means; None where nobody knows.
+
+    It may be Windows' name, be in another case, or stand at the end of a path: /mozilla.org/20070129_1/Europe/Rome.
+    """
+    names = _names()
+    pieces = text[:200].split("/")
+    for words in (pieces, pieces[-3:], pieces[-2:]):
+        found = names.get("/".join(words).lower())
+        if found:
+            return found
+    return "UTC" if names.get(pieces[-1].lower()) == "UTC" else None
+
+
+@lru_cache(maxsize=1)
+def _names() -> dict[str, str]:
+    known = {name.lower(): name for name in available_timezones()}
+    windows = {name.lower(): zone for name, zone in WINDOWS_TO_OLSON.items() if zone.lower() in known}
+    return windows | known
+
+
+def _onsets(definition: Component, until: datetime, work: Work) -> Iterator[_Onset]:
+    """When a VTIMEZONE's offset changes, up to `until` (RFC 5545 3.6.5)."""
+    if len(definition.parts) > MAX_OBSERVANCES:
+        raise InputError(f"it has more than {MAX_OBSERVANCES} parts")
+    for part in definition.parts:
+        first = read_time(part.text("DTSTART")).wall
+        before, after = read_offset(part.text("TZOFFSETFROM")), read_offset(part.text("TZOFFSETTO"))
+        walls = {first}
+        for line in part.all("RRULE")[:MAX_RULES]:
+            rule = parse_rule(line.value)
+            if rule.frequency != "YEARLY":
+                raise InputError(f"{line.value[:60]}: clocks change by a yearly rule")
+            last = min(until, read_time(rule.until).wall + before) if rule.until else until
+            walls.update(islice(expand(rule, first, first, last, work), MAX_RECURRENCES))
+        for line in part.all("RDATE"):
+            dates = dates_of(line)
+            if len(dates) > MAX_DATES:
+                raise InputError(f"it lists more than {MAX_DATES:,} dates in a line")
+            work.charge(3 * len(dates))
+            walls.update(read_time(text.partition("/")[0]).wall for text in dates)
+        for wall in walls:
+            at = wall.replace(tzinfo=UTC) - before
+            yield _Onset(at, before, after, wall + max(timedelta(), after - before))
+
+
+def _plain(text: str) -> str:
+    return unescape_text(text).strip().strip('"').strip()
