@@ -1,7 +1,7 @@
 """How much of a stranger's calendar is read, so that no file, however it was made, takes a second.
 
 Sizes are bounded by count, time by an account: whatever is done for a file is charged to it before it is done, a unit
-being about a microsecond of work. There is no timer, so that the same file is read or refused alike on every machine
+being a microsecond of work or less. There is no timer, so that a file is read or refused alike on every machine
 (docs/decisions/0020-what-bounds-a-calendar.md).
 """
 
@@ -26,11 +26,16 @@ MAX_RULES = 10
 MAX_TIMES_A_DAY = 100
 MAX_RECURRENCES = 1_000
 """Of one series, in the time asked for."""
-MAX_FOUND = 10_000
+MAX_FOUND = 5_000
 MAX_UNUSED = 1_000
 MAX_HORIZON = timedelta(days=50 * 366)
-MAX_WORK = 800_000
+MAX_WORK = 600_000
 MAX_SERIES_WORK = 100_000
+LINE_COST = 3
+"""Units for a line that is kept; twice that where it has parameters."""
+EVENT_COST = 40
+DATE_COST = 8
+FOUND_COST = 25
 
 
 class Work:

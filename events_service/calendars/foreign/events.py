@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
+from functools import cached_property
 from typing import NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
-from events_service.calendars.foreign.bounds import MAX_DATES, MAX_RULES, Work
+from events_service.calendars.foreign.bounds import DATE_COST, EVENT_COST, MAX_DATES, MAX_RULES, Work
 from events_service.calendars.foreign.recurrence import Rule, parse_rule
 from events_service.calendars.foreign.split import Component
 from events_service.calendars.foreign.times import Length, Written, dates_of, read_length, read_time
@@ -33,7 +34,16 @@ class Repeat(NamedTuple):
     last: datetime
 
 
-@dataclass(frozen=True, slots=True)
+class Words(NamedTuple):
+    """What an event says beside its times, as `Found` has it."""
+
+    title: str
+    place: str
+    url: str | None
+    status: EventStatus
+
+
+@dataclass(frozen=True)
 class Event:
     """A VEVENT that was read. Naive times are on the wall of `zone`; `place` is what people call the component.
 
@@ -54,10 +64,20 @@ class Event:
     without: frozenset[datetime]
     without_days: frozenset[datetime]
     instead_of: Written | None
-    title: str
-    where: str
-    url: str | None
-    status: EventStatus
+    component: Component
+    called_off: bool
+
+    @cached_property
+    def words(self) -> Words:
+        """Read only when they are asked for: most events of a calendar lie in the past."""
+        location, status = self.component.text("LOCATION"), self.component.text("STATUS").upper()
+        off = self.called_off or status == "CANCELLED"
+        return Words(
+            _line(self.component.text("SUMMARY")),
+            _line(location),
+            _link(self.component.text("URL")) or _link(location),
+            "CANCELLED" if off else "TENTATIVE" if status == "TENTATIVE" else "CONFIRMED",
+        )
 
     def span(self, start: datetime, length: Length) -> tuple[datetime, datetime]:
         """The instants at which an occurrence that starts at that wall-clock time starts and ends."""
@@ -65,14 +85,11 @@ class Event:
         ends = self.zone.instant(start + timedelta(days=length.days)) if length.days else begins
         return begins, ends + length.rest
 
-    def called_off(self) -> Event:
-        """The same, cancelled."""
-        return replace(self, status="CANCELLED")
 
-
-def read_event(component: Component, zones: Zones, work: Work, note: Note) -> Event:
+def read_event(component: Component, zones: Zones, work: Work, note: Note, *, called_off: bool) -> Event:
     """Read a VEVENT. FieldError, with component and property, where it cannot be used; `note` hears of less."""
-    return _Reader(component, zones, work, note).event()
+    work.charge(EVENT_COST)
+    return _Reader(component, zones, work, note).event(called_off)
 
 
 def wall_in(zone: Zone, written: Written, other: Zone) -> datetime:
@@ -86,7 +103,7 @@ class _Reader:
     def __init__(self, component: Component, zones: Zones, work: Work, note: Note) -> None:
         self.component, self.zones, self.work, self.note = component, zones, work, note
 
-    def event(self) -> Event:
+    def event(self, called_off: bool) -> Event:
         component = self.component
         first = component.lines.get("DTSTART")
         if first is None:
@@ -97,7 +114,6 @@ class _Reader:
         if moved and moved.param("RANGE"):
             self.note(component.place, "RECURRENCE-ID", "RANGE=THISANDFUTURE is not applied; only this one is changed")
         without, without_days = self._without(zone, start)
-        status = component.text("STATUS").upper()
         return Event(
             place=component.place,
             uid=_line(component.text("UID")),
@@ -112,10 +128,8 @@ class _Reader:
             without=without,
             without_days=without_days,
             instead_of=self._in("RECURRENCE-ID", lambda: _time(moved)) if moved else None,
-            title=_line(component.text("SUMMARY")),
-            where=_line(component.text("LOCATION")),
-            url=_link(component.text("URL")) or _link(component.text("LOCATION")),
-            status="CANCELLED" if status == "CANCELLED" else "TENTATIVE" if status == "TENTATIVE" else "CONFIRMED",
+            component=component,
+            called_off=called_off,
         )
 
     def _fault(self, name: str, why: str) -> FieldError:
@@ -192,7 +206,7 @@ class _Reader:
         if len(values) > MAX_DATES:
             self.note(self.component.place, name, f"lists {len(values):,} dates; the first {MAX_DATES:,} are read")
         for text, line in values[:MAX_DATES]:
-            self.work.charge(6)
+            self.work.charge(DATE_COST)
             try:
                 yield read(text, line)
             except (InputError, OverflowError):
@@ -241,8 +255,9 @@ def _repeat(text: str, zone: Zone) -> Repeat:
 def _line(text: str) -> str:
     """A TEXT value as one line of plain text, cut at a length that no honest one needs."""
     plain = unescape_text(text[: 4 * MAX_TEXT])
-    shown = "".join(char if char.isprintable() else " " for char in plain)
-    return _SPACES.sub(" ", shown).strip()[:MAX_TEXT]
+    if not plain.isprintable():
+        plain = "".join(char if char.isprintable() else " " for char in plain)
+    return _SPACES.sub(" ", plain).strip()[:MAX_TEXT]
 
 
 def _link(text: str) -> str | None:

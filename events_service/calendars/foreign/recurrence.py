@@ -22,6 +22,7 @@ _WEEKDAYS = {name: number for number, name in enumerate(("MO", "TU", "WE", "TH",
 _FREQUENCIES = ("YEARLY", "MONTHLY", "WEEKLY", "DAILY")
 _BYDAY = re.compile(r"([+-]?\d{1,2})?(MO|TU|WE|TH|FR|SA|SU)")
 _NUMBER = re.compile(r"[+-]?\d{1,9}")
+_LENGTHS = (0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 _LAST_YEAR = 9998
 """The last for which all that is looked at is a date that Python has."""
 
@@ -100,12 +101,13 @@ def expand(rule: Rule, first: datetime, begin: datetime, last: datetime, work: W
     left = None if rule.times_in_all is None else rule.times_in_all - 1
     # A COUNT has to be counted from the first on.
     from_day = (first if left is not None else max(first, begin)).date()
+    parts = sum(map(bool, (rule.weekdays, rule.monthdays, rule.yeardays, rule.weeks)))
     spent = 0
     for opens, closes in _periods(rule, first.date(), from_day, last.date()):
         if left == 0:
             return
         days = (closes - opens).days + 1
-        cost = 2 + min(days, 31 * len(rule.months) if rule.months else days) * len(times)
+        cost = 2 + min(days, 31 * len(rule.months) if rule.months else days) * (parts + len(times))
         spent += cost
         if spent > MAX_SERIES_WORK:
             raise InputError("more days than the programme's would have to be looked at to follow its rule")
@@ -180,7 +182,7 @@ def _days(rule: Rule, opens: date, closes: date) -> Iterator[date]:
     while day <= end:
         at = date.fromordinal(day)
         if rule.months and at.month not in rule.months:
-            day += calendar.monthrange(at.year, at.month)[1] - at.day + 1
+            day += _length(at) - at.day + 1
             continue
         if _fits(rule, at):
             yield at
@@ -190,26 +192,37 @@ def _days(rule: Rule, opens: date, closes: date) -> Iterator[date]:
 def _fits(rule: Rule, day: date) -> bool:
     if rule.weekdays and rule.weekdays.isdisjoint(_weekday_names(rule, day)):
         return False
-    if rule.monthdays and not rule.monthdays & {day.day, day.day - calendar.monthrange(day.year, day.month)[1] - 1}:
+    if rule.monthdays and day.day not in rule.monthdays and day.day - _length(day) - 1 not in rule.monthdays:
         return False
     if rule.yeardays:
-        in_year = day.timetuple().tm_yday
-        if not rule.yeardays & {in_year, in_year - 366 - calendar.isleap(day.year)}:
+        before, after = _in_year(day)
+        if before + 1 not in rule.yeardays and -after - 1 not in rule.yeardays:
             return False
-    return not rule.weeks or bool(rule.weeks & _week_numbers(day, rule.week_start))
+    return not rule.weeks or not rule.weeks.isdisjoint(_week_numbers(day, rule.week_start))
 
 
-def _weekday_names(rule: Rule, day: date) -> set[tuple[int, int]]:
+def _weekday_names(rule: Rule, day: date) -> tuple[tuple[int, int], ...]:
     """What BYDAY may call it: its weekday, and the how-manieth such day of the month or year, from either end."""
     weekday = day.weekday()
     if rule.frequency == "YEARLY" and not rule.months:
-        before, after = day.timetuple().tm_yday - 1, (date(day.year, 12, 31) - day).days
+        before, after = _in_year(day)
     else:
-        before, after = day.day - 1, calendar.monthrange(day.year, day.month)[1] - day.day
-    return {(0, weekday), (before // 7 + 1, weekday), (-(after // 7) - 1, weekday)}
+        before, after = day.day - 1, _length(day) - day.day
+    return (0, weekday), (before // 7 + 1, weekday), (-(after // 7) - 1, weekday)
 
 
-def _week_numbers(day: date, week_start: int) -> set[int]:
+def _length(day: date) -> int:
+    """How many days its month has."""
+    return 29 if day.month == 2 and calendar.isleap(day.year) else _LENGTHS[day.month]
+
+
+def _in_year(day: date) -> tuple[int, int]:
+    """How many days of its year lie before and after it."""
+    before = day.toordinal() - date(day.year, 1, 1).toordinal()
+    return before, 364 + calendar.isleap(day.year) - before
+
+
+def _week_numbers(day: date, week_start: int) -> tuple[int, int]:
     """The number of the week that holds `day`, from the year's beginning and from its end: week 1 is the first with
     four days in the year (RFC 5545 3.3.10).
     """
@@ -217,7 +230,7 @@ def _week_numbers(day: date, week_start: int) -> set[int]:
     year = date.fromordinal(fourth).year
     number = (fourth - date(year, 1, 1).toordinal()) // 7 + 1
     after = (date(year, 12, 31).toordinal() - fourth) // 7
-    return {number, -after - 1}
+    return number, -after - 1
 
 
 def _numbers(parts: dict[str, str], name: str, low: int, high: int) -> tuple[int, ...]:

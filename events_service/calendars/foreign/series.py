@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, time, timedelta
 from itertools import islice
 
-from events_service.calendars.foreign.bounds import MAX_RECURRENCES, Work
+from events_service.calendars.foreign.bounds import FOUND_COST, MAX_RECURRENCES, Work
 from events_service.calendars.foreign.events import Event, wall_in
 from events_service.calendars.foreign.model import Found
 from events_service.calendars.foreign.recurrence import expand
@@ -98,19 +98,20 @@ def _take_out(dates: dict[datetime, Length], event: Event, master: Event) -> Non
 def _found(
     event: Event, start: datetime, length: Length, begin: datetime, until: datetime, work: Work
 ) -> Iterator[Found]:
-    work.charge(10)
+    work.charge(FOUND_COST)
     starts, ends = event.span(start, length)
     if starts < until and (ends > begin or starts == ends >= begin):
+        words = event.words
         yield Found(
-            title=event.title,
+            title=words.title,
             starts=starts,
             ends=ends,
             timezone=event.zone.name,
             zone_told=event.zone.told,
             all_day=event.all_day,
-            place=event.where,
-            url=event.url,
+            place=words.place,
+            url=words.url,
             uid=event.uid,
-            status=event.status,
+            status=words.status,
             recurring=bool(event.repeats or event.dates or event.instead_of),
         )

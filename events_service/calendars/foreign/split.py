@@ -12,6 +12,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from events_service.calendars.foreign.bounds import (
+    LINE_COST,
     MAX_BYTES,
     MAX_COMPONENTS,
     MAX_DEPTH,
@@ -28,7 +29,7 @@ from events_service.errors import InputError
 _REPEATED = frozenset(("RRULE", "RDATE", "EXDATE", "EXRULE"))
 _WANTED = re.compile(
     rb"\s*(BEGIN|END|METHOD|X-WR-TIMEZONE|UID|RECURRENCE-ID|SEQUENCE|DTSTAMP|DTSTART|DTEND|DURATION|SUMMARY|LOCATION|URL"
-    rb"|STATUS|RRULE|RDATE|EXDATE|EXRULE|TZID|TZOFFSETFROM|TZOFFSETTO|X-LIC-LOCATION)\s*[;:]",
+    rb"|STATUS|RRULE|RDATE|EXDATE|EXRULE|TZID|TZOFFSETFROM|TZOFFSETTO|X-LIC-LOCATION)\s*(?:;|:\s*)",
     re.IGNORECASE,
 )
 # Those that stand in a VCALENDAR itself, so that one of them ends another whose END is missing.
@@ -91,7 +92,7 @@ def split(content: bytes, work: Work) -> Parts:
     for line in unfold(content):
         match = _WANTED.match(line)
         if match:
-            splitter.take(match[1].decode().upper(), line)
+            splitter.take(match[1].decode().upper(), line, match.end())
     if not splitter.begun:
         page = re.match(rb"\s*(<!doctype|<html|<\?xml)", content, re.IGNORECASE)
         hint = "it is a web page; look there for a link named iCal, .ics or subscribe" if page else "give an .ics file"
@@ -128,8 +129,8 @@ class _Splitter:
         self._sheet: Sheet | None = None
         self._counts: Counter[str] = Counter()
 
-    def take(self, name: str, line: bytes) -> None:
-        """One unfolded line, whose name is one of those that matter."""
+    def take(self, name: str, line: bytes, end: int) -> None:
+        """One unfolded line whose name is one of those that matter; `end` is where what follows its mark begins."""
         if name == "BEGIN":
             self._begin(_kind(line))
         elif name == "END":
@@ -137,7 +138,7 @@ class _Splitter:
         else:
             component = self._open[-1][1] if self._open else self._current().own
             if component is not None:
-                self._keep(component, name, line)
+                self._keep(component, name, line, end)
 
     def _current(self) -> Sheet:
         """The calendar that is open; one that nobody began, where there is none."""
@@ -147,7 +148,7 @@ class _Splitter:
         return self._sheet
 
     def _begin(self, kind: str) -> None:
-        self._work.charge(2)
+        self._work.charge(LINE_COST)
         self._counts[kind] += 1
         if self._counts.total() > MAX_COMPONENTS:
             raise InputError(f"has more than {MAX_COMPONENTS:,} components; at most so many of a calendar are read")
@@ -185,7 +186,8 @@ class _Splitter:
         if kind == "VCALENDAR":
             self._sheet = None
 
-    def _keep(self, component: Component, name: str, raw: bytes) -> None:
+    def _keep(self, component: Component, name: str, raw: bytes, end: int) -> None:
+        self._work.charge(1)
         repeated = name in _REPEATED
         if not repeated and name in component.lines:
             return
@@ -195,17 +197,23 @@ class _Splitter:
         if len(raw) > MAX_LINE:
             self._leave_out(component, name, f"has {len(raw):,} octets; at most {MAX_LINE:,} of a line are read")
             return
-        # What stands in quotes may hold any mark, so that all of such a line has to be looked through.
-        before = raw[:_HEAD].partition(b":")[0]
-        marks = sum(map((raw if b'"' in before else before).count, _MARKS))
-        self._work.charge(3 + marks // 2)
-        line = read_line(_decode(raw)) if b":" in raw[:_HEAD] else None
+        line = self._cut(name, raw, end)
         if line is None:
             self._leave_out(component, name, "has no value, or too many parameters before it")
         elif repeated:
             component.repeated.append(line)
         else:
             component.lines[name] = line
+
+    def _cut(self, name: str, raw: bytes, end: int) -> ContentLine | None:
+        if raw[end - 1 : end] != b";":
+            self._work.charge(LINE_COST)
+            return ContentLine(name, _decode(raw[end:]).rstrip())
+        # What stands in quotes may hold any mark, so that all of such a line has to be looked through.
+        before = raw[:_HEAD].partition(b":")[0]
+        marks = sum(map((raw if b'"' in before else before).count, _MARKS))
+        self._work.charge(2 * LINE_COST + marks // 4)
+        return read_line(_decode(raw)) if b":" in raw[:_HEAD] else None
 
     def _leave_out(self, component: Component, name: str, why: str) -> None:
         note = Unused(component.place, name, why)

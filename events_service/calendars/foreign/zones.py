@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from icalendar.timezone.windows_to_olson import WINDOWS_TO_OLSON
 
-from events_service.calendars.foreign.bounds import MAX_DATES, MAX_RECURRENCES, MAX_RULES, Work
+from events_service.calendars.foreign.bounds import DATE_COST, MAX_DATES, MAX_HORIZON, MAX_RECURRENCES, MAX_RULES, Work
 from events_service.calendars.foreign.recurrence import expand, parse_rule
 from events_service.calendars.foreign.split import Component, Sheet
 from events_service.calendars.foreign.times import Written, dates_of, read_offset, read_time
@@ -20,6 +20,8 @@ from events_service.calendars.lines import unescape_text
 from events_service.errors import InputError
 
 MAX_OBSERVANCES = 100
+MAX_ONSETS = 2_000
+_EARLIEST = datetime(2, 1, 1)  # noqa: DTZ001  a wall clock
 
 Note = Callable[[str, str, str], None]
 """Hears of what could not be used: component, property, why."""
@@ -132,7 +134,7 @@ class Zones:
             )
         else:
             try:
-                onsets = sorted(_onsets(definition, self._until.replace(tzinfo=None), self._work))
+                onsets = _onsets(definition, self._until.replace(tzinfo=None), self._work)
                 if onsets:
                     return DefinedZone(self.own.name, told=False, onsets=tuple(onsets))
                 self._note(definition.place, "", f"{tzid[:60]!r} has no offsets; {taken}")
@@ -163,29 +165,39 @@ def _names() -> dict[str, str]:
     return windows | known
 
 
-def _onsets(definition: Component, until: datetime, work: Work) -> Iterator[_Onset]:
-    """When a VTIMEZONE's offset changes, up to `until` (RFC 5545 3.6.5)."""
+def _onsets(definition: Component, until: datetime, work: Work) -> list[_Onset]:
+    """When a VTIMEZONE's offset changes, up to `until`, in order (RFC 5545 3.6.5)."""
     if len(definition.parts) > MAX_OBSERVANCES:
         raise InputError(f"it has more than {MAX_OBSERVANCES} parts")
+    found: list[_Onset] = []
     for part in definition.parts:
         first = read_time(part.text("DTSTART")).wall
         before, after = read_offset(part.text("TZOFFSETFROM")), read_offset(part.text("TZOFFSETTO"))
         walls = {first}
         for line in part.all("RRULE")[:MAX_RULES]:
-            rule = parse_rule(line.value)
-            if rule.frequency != "YEARLY":
-                raise InputError(f"{line.value[:60]}: clocks change by a yearly rule")
-            last = min(until, read_time(rule.until).wall + before) if rule.until else until
-            walls.update(islice(expand(rule, first, first, last, work), MAX_RECURRENCES))
+            walls.update(islice(_changes(line.value, first, before, until, work), MAX_RECURRENCES))
         for line in part.all("RDATE"):
-            dates = dates_of(line)
-            if len(dates) > MAX_DATES:
-                raise InputError(f"it lists more than {MAX_DATES:,} dates in a line")
-            work.charge(3 * len(dates))
+            dates = dates_of(line)[:MAX_DATES]
+            work.charge(DATE_COST * len(dates))
             walls.update(read_time(text.partition("/")[0]).wall for text in dates)
+        if len(walls) > MAX_ONSETS - len(found):
+            raise InputError(f"its clocks change more than {MAX_ONSETS:,} times")
+        work.charge(DATE_COST * len(walls))
         for wall in walls:
-            at = wall.replace(tzinfo=UTC) - before
-            yield _Onset(at, before, after, wall + max(timedelta(), after - before))
+            at = max(wall, _EARLIEST).replace(tzinfo=UTC) - before
+            found.append(_Onset(at, before, after, wall + max(timedelta(), after - before)))
+    return sorted(found)
+
+
+def _changes(text: str, first: datetime, before: timedelta, until: datetime, work: Work) -> Iterator[datetime]:
+    """The wall-clock times that a rule of a VTIMEZONE gives; UNTIL is in UTC there."""
+    rule = parse_rule(text)
+    if rule.frequency != "YEARLY":
+        raise InputError(f"{text[:60]}: clocks change by a yearly rule")
+    if rule.until:
+        return expand(rule, first, first, min(until, read_time(rule.until).wall + before), work)
+    # Many such rules begin in 1601, or in the year 1.
+    return expand(rule, first, max(first, until - MAX_HORIZON - timedelta(days=2 * 366)), until, work)
 
 
 def _plain(text: str) -> str:
