@@ -29,10 +29,10 @@ MAX_RECURRENCES = 1_000
 MAX_FOUND = 5_000
 MAX_UNUSED = 1_000
 MAX_HORIZON = timedelta(days=50 * 366)
-MAX_WORK = 600_000
+MAX_WORK = 500_000
 MAX_SERIES_WORK = 100_000
 LINE_COST = 3
-"""Units for a line that is kept; twice that where it has parameters."""
+"""Units for a line that is kept; three times that where it has parameters."""
 EVENT_COST = 40
 DATE_COST = 8
 FOUND_COST = 25

@@ -34,6 +34,13 @@ class Repeat(NamedTuple):
     last: datetime
 
 
+class Stamp(NamedTuple):
+    """A time as it was written, and the zone it is in."""
+
+    written: Written
+    zone: Zone
+
+
 class Words(NamedTuple):
     """What an event says beside its times, as `Found` has it."""
 
@@ -63,7 +70,7 @@ class Event:
     dates: tuple[tuple[datetime, Length], ...]
     without: frozenset[datetime]
     without_days: frozenset[datetime]
-    instead_of: Written | None
+    instead_of: Stamp | None
     component: Component
     called_off: bool
 
@@ -127,7 +134,7 @@ class _Reader:
             dates=() if moved else self._dates(zone, start),
             without=without,
             without_days=without_days,
-            instead_of=self._in("RECURRENCE-ID", lambda: _time(moved)) if moved else None,
+            instead_of=self._in("RECURRENCE-ID", lambda: self._stamped(moved)) if moved else None,
             component=component,
             called_off=called_off,
         )
@@ -218,6 +225,10 @@ class _Reader:
         if start.is_date or written.is_date:
             return datetime.combine(written.wall, start.wall.time())
         return wall_in(zone, written, self.zones.of(written, self.component.place, line.name))
+
+    def _stamped(self, line: ContentLine) -> Stamp:
+        written = _time(line)
+        return Stamp(written, self.zones.of(written, self.component.place, line.name))
 
     def _number(self, name: str) -> int:
         text = self.component.text(name)

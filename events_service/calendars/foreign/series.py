@@ -47,9 +47,10 @@ def _newest(masters: list[Event], note: Note) -> list[Event]:
 def _changed(events: list[Event]) -> list[Event]:
     newest: dict[object, Event] = {}
     for event in events:
-        known = newest.get(event.instead_of)
+        which = event.instead_of and event.instead_of.written
+        known = newest.get(which)
         if known is None or event.revision >= known.revision:
-            newest[event.instead_of] = event
+            newest[which] = event
     return list(newest.values())
 
 
@@ -88,9 +89,10 @@ def _take_out(dates: dict[datetime, Length], event: Event, master: Event) -> Non
     """Take out the occurrence that `event` stands for. A date means the occurrence of that day."""
     if event.instead_of is None:
         return
-    wall = wall_in(master.zone, event.instead_of, event.zone)
-    if dates.pop(wall, None) is None and (event.instead_of.is_date or master.all_day):
-        day = event.instead_of.wall.date()
+    written, zone = event.instead_of
+    wall = wall_in(master.zone, written, zone)
+    if dates.pop(wall, None) is None and (written.is_date or master.all_day):
+        day = written.wall.date()
         for start in [start for start in dates if start.date() == day]:
             del dates[start]
 

@@ -212,7 +212,7 @@ class _Splitter:
         # What stands in quotes may hold any mark, so that all of such a line has to be looked through.
         before = raw[:_HEAD].partition(b":")[0]
         marks = sum(map((raw if b'"' in before else before).count, _MARKS))
-        self._work.charge(2 * LINE_COST + marks // 4)
+        self._work.charge(3 * LINE_COST + marks // 4)
         return read_line(_decode(raw)) if b":" in raw[:_HEAD] else None
 
     def _leave_out(self, component: Component, name: str, why: str) -> None:

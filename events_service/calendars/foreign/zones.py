@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -20,6 +21,8 @@ from events_service.calendars.lines import unescape_text
 from events_service.errors import InputError
 
 MAX_OBSERVANCES = 100
+_SHOWN = re.compile(r"\((?:UTC|GMT)[^()]{0,10}\) (.{1,100})")
+_AMERICAN = re.compile(r"(Eastern|Central|Mountain|Pacific) Time \(US")
 MAX_ONSETS = 2_000
 _EARLIEST = datetime(2, 1, 1)  # noqa: DTZ001  a wall clock
 
@@ -147,7 +150,8 @@ class Zones:
 def zone_name(text: str) -> str | None:
     """The IANA zone that a TZID means; None where nobody knows.
 
-    It may be Windows' name, be in another case, or stand at the end of a path: /mozilla.org/20070129_1/Europe/Rome.
+    It may be in another case, be Windows' name or what Windows shows for it, such as `(UTC+01:00) Brussels, Paris`, or
+    stand at the end of a path, such as `/mozilla.org/20070129_1/Europe/Rome`.
     """
     names = _names()
     pieces = text[:200].split("/")
@@ -155,7 +159,18 @@ def zone_name(text: str) -> str | None:
         found = names.get("/".join(words).lower())
         if found:
             return found
-    return "UTC" if names.get(pieces[-1].lower()) == "UTC" else None
+    if names.get(pieces[-1].lower()) == "UTC":
+        return "UTC"
+    shown = _SHOWN.fullmatch(text)
+    return _shown_zone(shown[1]) if shown else None
+
+
+def _shown_zone(text: str) -> str | None:
+    american = _AMERICAN.match(text)
+    if american:
+        return _names().get(f"{american[1]} standard time".lower())
+    cities = (city.strip().lower().replace(" ", "_") for city in text.split(","))
+    return next((_cities()[city] for city in cities if city in _cities()), None)
 
 
 @lru_cache(maxsize=1)
@@ -163,6 +178,12 @@ def _names() -> dict[str, str]:
     known = {name.lower(): name for name in available_timezones()}
     windows = {name.lower(): zone for name, zone in WINDOWS_TO_OLSON.items() if zone.lower() in known}
     return windows | known
+
+
+@lru_cache(maxsize=1)
+def _cities() -> dict[str, str]:
+    """Zones by the city that they are called after."""
+    return {name.rpartition("/")[2].lower(): name for name in sorted(available_timezones()) if name.count("/") == 1}
 
 
 def _onsets(definition: Component, until: datetime, work: Work) -> list[_Onset]:
