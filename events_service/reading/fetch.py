@@ -43,13 +43,15 @@ def fetch(
     `allowed` says to which addresses a connection may go, `tls` whose certificates are trusted (the system's by
     default). FileError, which says why, for anything but a whole answer of status 200 within `seconds`.
     """
-    return _Fetch(url, allowed, tls or ssl.create_default_context(), seconds).body()
+    return _Fetch(url, allowed, tls, seconds).body()
 
 
 class _Fetch:
     """One fetch, through its redirects."""
 
-    def __init__(self, url: str, allowed: Callable[[Address], bool], tls: ssl.SSLContext, seconds: float) -> None:
+    def __init__(
+        self, url: str, allowed: Callable[[Address], bool], tls: ssl.SSLContext | None, seconds: float
+    ) -> None:
         self._shown = without_user(url)
         self._url, self._allowed, self._tls, self._seconds = url, allowed, tls, seconds
         self._deadline = time.monotonic() + seconds
@@ -133,7 +135,8 @@ class _Fetch:
                 return sock
             try:
                 sock.settimeout(self.left())
-                return self._tls.wrap_socket(sock, server_hostname=to.host)
+                tls = self._tls or ssl.create_default_context()
+                return tls.wrap_socket(sock, server_hostname=to.host)
             except BaseException:
                 sock.close()
                 raise
@@ -225,7 +228,7 @@ class _Line:
         return io.BufferedReader(_Incoming(self._sock, self._fetch))
 
     def close(self) -> None:
-        self._sock.close()
+        """Nothing: the client lets go before it has read the body, and whoever connected closes."""
 
 
 class _Incoming(io.RawIOBase):
