@@ -273,12 +273,13 @@ def _event_file(label: str, candidate: Candidate, organiser: str) -> EventFile:
 
 
 def _free_slug(session: Session, slug: str) -> str:
-    """The slug, or with the first number after it that is free."""
-    near = col(Event.slug).startswith(slug[: SLUG_LENGTH - 4], autoescape=True)
+    """A slug that ends in a month, or that with the first number after it that is free."""
+    words, month = slug[: -len("-2023-10")], slug[-len("-2023-10") :]
+    near = col(Event.slug).startswith(words[: SLUG_LENGTH // 2], autoescape=True)
     taken = set(session.exec(select(Event.slug).where(near)))
-    number = 1
-    free = slug
+    free, number = slug, 1
     while free in taken:
         number += 1
-        free = f"{slug[: SLUG_LENGTH - len(str(number)) - 1]}-{number}"
+        end = f"{month}-{number}"
+        free = words[: SLUG_LENGTH - len(end)].rstrip("-") + end
     return free
