@@ -18,16 +18,28 @@ from events_service.event_rows import id_of
 from events_service.outbox import ROWS
 
 _ON_IT = col(Attendee.removed_at).is_(None)
-_SINCE_BACK = sa.or_(col(Attendee.returned_at).is_(None), ROWS.c.created_at >= col(Attendee.returned_at))
-"""Of a delivery and an attendee: whether it is of the time since they were last put back on the event."""
-_IN_DATA = sa.and_(ROWS.c.state == "sending", ROWS.c.in_data_at.is_not(None))
+
+
+def _gone(row: sa.FromClause) -> sa.ColumnElement[bool]:
+    """Whether a delivery is with its recipient's server, as far as is known, or on its way there."""
+    return sa.or_(row.c.state.in_(("sent", "bounced")), _in_data(row))
+
+
+def _in_data(row: sa.FromClause) -> sa.ColumnElement[bool]:
+    return sa.and_(row.c.state == "sending", row.c.in_data_at.is_not(None))
+
+
+_OFF = ROWS.alias("off")
+_UNDONE = sa.exists().where(
+    _OFF.c.attendee_id == ROWS.c.attendee_id, _OFF.c.purpose == "uninvited", _OFF.c.id > ROWS.c.id, _gone(_OFF)
+)
 _HEARD = sa.and_(
     ROWS.c.attendee_id == col(Attendee.id),
     sa.or_(ROWS.c.step_id.is_not(None), ROWS.c.purpose == "update"),
-    sa.or_(ROWS.c.state.in_(TOLD), _IN_DATA, ROWS.c.doubted_at.is_not(None)),
-    _SINCE_BACK,
+    sa.or_(ROWS.c.state.in_(TOLD), _in_data(ROWS), ROWS.c.doubted_at.is_not(None)),
+    sa.not_(_UNDONE),
 )
-"""Of a delivery and an attendee: whether it told them of the event, or may have."""
+"""Of a delivery and an attendee: whether it told them of the event, or may have, and they were not taken off since."""
 _KNOW_OF_IT = sa.or_(sa.exists().where(_HEARD), col(Attendee.reply) != "none")
 _LAST = sa.select(sa.func.max(ROWS.c.sequence)).where(_HEARD).correlate(Attendee).scalar_subquery()
 
@@ -59,7 +71,8 @@ def to_update(session: Session, event: Event) -> list[tuple[Attendee, Person]]:
 
 def behind(session: Session, event: Event) -> list[tuple[Attendee, Person]]:
     """Of these, who heard of an older SEQUENCE last, and for whom no update to this one is written."""
-    written = _written("update", ROWS.c.sequence == event.sequence, _SINCE_BACK)
+    since_back = sa.or_(col(Attendee.returned_at).is_(None), ROWS.c.created_at >= col(Attendee.returned_at))
+    written = _written("update", ROWS.c.sequence == event.sequence, since_back)
     return people_of(session, event, event.sequence > _LAST, _are_asked(event), sa.not_(written))
 
 
@@ -68,8 +81,7 @@ def to_cancel(session: Session, event: Event) -> list[tuple[Attendee, Person]]:
 
     Among them who was taken off it and has not heard of that: that letter would say that the event goes on.
     """
-    went = sa.or_(ROWS.c.state.in_((*TOLD, "bounced")), _IN_DATA)
-    told = _written("uninvited", ROWS.c.created_at >= col(Attendee.removed_at), went)
+    told = _written("uninvited", ROWS.c.created_at >= col(Attendee.removed_at), _gone(ROWS))
     return _people(session, event, sa.or_(_ON_IT, sa.not_(told)), _KNOW_OF_IT, sa.not_(_written("cancellation")))
 
 

@@ -122,7 +122,7 @@ class Attendee(SQLModel, table=True):
     `person_id` is null once that person was erased: the row is counted, and nothing is ever sent to it or shown of it.
 
     `removed_at` is since when they are off the event, for `removal_reason`, which nobody is told: they are counted and
-    listed nowhere. `returned_at` is when they were last put back; what was said to them before does not count since.
+    listed nowhere. `returned_at` is when they were last put back; what was written to them before does not go any more.
     The SEQUENCE in their own calendar object is the event's plus `sequence_ahead`, which each of both raises by one.
     """
 
