@@ -460,8 +460,8 @@ def test_a_move_gives_what_is_unsent_its_new_moment_and_tells_those_who_knew(
         event = events.find(session, "munich")
         campaigns.attendee_added(session, invite(session, event, "dee@example.org"), house.clock())
         moves(session, event, 7, house.clock())
-    # Who knew the old days is told, Cem too, as they may be why he declined; Dee hears of the new days by her invitation
-    # alone. Its moment has moved to 17 August as well.
+    # Who knew the old days is told, Cem too, as they may be why he declined. Dee hears of the new ones by her
+    # invitation alone: its moment has moved to 17 August as well.
     assert house.work() == ["update ada", "update bob", "update cem"]
     with database.read() as session:
         assert row_of(session, "reminder-1").due_at == utc("2023-09-06T09:30")

@@ -313,7 +313,7 @@ def test_nothing_counts_or_shows_who_is_off(session: Session) -> None:
     personal_data.erase(session, ADA, utc("2023-10-10T00:00"))
     session.expire_all()
     assert guest_lists.counts(session, event.id or 0)["invited"] == 1
-    assert personal_data.mentions(session, ADA, "a slip") == []
+    assert personal_data.mentions(session, "a slip", "") == []
 
 
 def _feed(session: Session, person_id: int) -> bytes:
