@@ -10,7 +10,7 @@ from datetime import datetime
 
 from sqlmodel import Session
 
-from events_service import campaigns, feeds
+from events_service import campaign_changes, feeds
 from events_service.db.session import Database
 
 
@@ -23,4 +23,4 @@ def do(database: Database, now: datetime) -> tuple[int, int]:
 
 def retell(session: Session, now: datetime) -> int:
     """Write to those who were told of an event while it moved or was cancelled. Returns how many."""
-    return campaigns.retell_cancelled(session, now) + campaigns.retell_moved(session, now)
+    return campaign_changes.retell(session, now)

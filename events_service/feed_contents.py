@@ -9,8 +9,9 @@
 | institution | institution's number | the events that its people are at and did not decline, without the sessions |
 | organiser | - | every event, drafts as TENTATIVE, and the review points as whole days |
 
-Who declined has said that it is not for their calendar; a later yes brings it back. Outside the organiser's feed an
-event is shown once it was approved, and for 30 days after it was cancelled. No feed has an ATTENDEE (RFC 5546 3.2.1).
+Who declined has said that it is not for their calendar; a later yes brings it back. Who was taken off is not at it.
+Outside the organiser's feed an event is shown once it was approved, and for 30 days after it was cancelled; a session
+for as long after it was taken off the agenda. No feed has an ATTENDEE (RFC 5546 3.2.1).
 """
 
 from __future__ import annotations
@@ -72,24 +73,25 @@ def show(session: Session, kind: str, of: str, now: datetime) -> Shown:
         rows = [row for row in rows if of in row.themes]
     elif kind == "market":
         rows = [row for row in rows if of in row.markets]
-    made = _make_missing(session, [row.id for row in rows if row.kept_at != row.changed_at])
+    made = _make_missing(session, [row.id for row in rows if _is_missing(row, now)], now)
     with_sessions = kind in ("event", "person")
     bodies: list[bytes] = []
     zones: dict[str, None] = {}
+    expiries = [row.cancelled_at + CANCELLED_FOR for row in rows if row.state == "cancelled"]
     for row in rows:
         kept = made.get(row.id) or row
         bodies.append(kept.body)
         zones[kept.timezones] = None
         if with_sessions:
             bodies.append(kept.session_body)
+            expiries.append(kept.sessions_until)
             zones[kept.session_timezones] = None
     uses = [use for text in zones for use in _read_zones(text)]
     programmes = _programmes(session)
     if kind == "organiser":
         bodies += [vevent(point) for point in _review_points(session, programmes)]
     name = _name(session, kind, of, [programme for programme, _, _ in programmes])
-    expiries = [row.cancelled_at + CANCELLED_FOR for row in rows if row.state == "cancelled"]
-    return Shown(feed(name, _COLOURS[kind], bodies, uses), min(expiries, default=None))
+    return Shown(feed(name, _COLOURS[kind], bodies, uses), min(filter(None, expiries), default=None))
 
 
 def is_public(session: Session, event: Event, now: datetime) -> bool:
@@ -124,21 +126,21 @@ def calendar_event(event: Event) -> CalendarEvent:
 
 
 def session_event(event: Event, item: EventSession) -> CalendarEvent:
-    """One session, tied to its event. It changes when its event does."""
+    """One session, tied to its event. It is called off with its event, or by itself."""
     offer = ", ".join(filter(None, [item.partner, item.price]))
     return CalendarEvent(
         uid=item.uid,
-        sequence=event.sequence,
+        sequence=item.sequence,
         summary=item.title,
         starts=item.starts,
         ends=item.ends,
         timezone=item.timezone,
         created=event.created_at,
-        changed=event.changed_at,
+        changed=item.changed_at,
         description="\n\n".join(filter(None, [event.title, offer, item.url])),
         location=place(item.venue, item.city, item.country),
         url=item.url,
-        status=_STATUS.get(event.state, "CONFIRMED"),
+        status="CANCELLED" if item.cancelled_at else _STATUS.get(event.state, "CONFIRMED"),
         categories=(item.kind,),
         related_to=event.uid,
     )
@@ -183,7 +185,7 @@ def _rows(session: Session, kind: str, of: str) -> Sequence[Any]:
             col(Event.id), col(Event.state), col(Event.cancelled_at), col(Event.changed_at),
             col(Event.themes), col(Event.markets), col(EventObject.changed_at).label("kept_at"),
             col(EventObject.body), col(EventObject.timezones),
-            col(EventObject.session_body), col(EventObject.session_timezones),
+            col(EventObject.session_body), col(EventObject.session_timezones), col(EventObject.sessions_until),
         )
         .outerjoin(EventObject, col(EventObject.event_id) == col(Event.id))
         .order_by(col(Event.starts), col(Event.id))
@@ -196,7 +198,9 @@ def _rows(session: Session, kind: str, of: str) -> Sequence[Any]:
     elif kind == "event":
         query = query.where(col(Event.slug) == of)
     elif kind in ("person", "institution"):
-        places = sa.select(col(Attendee.event_id)).where(col(Attendee.reply) != "declined")
+        places = sa.select(col(Attendee.event_id)).where(
+            col(Attendee.reply) != "declined", col(Attendee.removed_at).is_(None)
+        )
         if kind == "person":
             places = places.where(col(Attendee.person_id) == int(of))
         else:
@@ -206,7 +210,12 @@ def _rows(session: Session, kind: str, of: str) -> Sequence[Any]:
     return session.execute(query).all()
 
 
-def _make_missing(session: Session, ids: list[int]) -> dict[int, EventObject]:
+def _is_missing(row: Any, now: datetime) -> bool:
+    """Whether the kept bytes of an event are not there, are of before its last change, or show a session too long."""
+    return row.kept_at != row.changed_at or (row.sessions_until is not None and row.sessions_until <= now)
+
+
+def _make_missing(session: Session, ids: list[int], now: datetime) -> dict[int, EventObject]:
     """Make and keep the bytes of these events. Two processes may do so at once: both make the same."""
     made: dict[int, EventObject] = {}
     for start in range(0, len(ids), _CHUNK):
@@ -218,15 +227,17 @@ def _make_missing(session: Session, ids: list[int]) -> dict[int, EventObject]:
             sessions.setdefault(item.event_id, []).append(item)
         for event in session.exec(select(Event).where(col(Event.id).in_(chunk)).order_by(col(Event.id))):
             if event.id is not None:
-                made[event.id] = _object(event.id, event, sessions.get(event.id, []))
+                made[event.id] = _object(event.id, event, sessions.get(event.id, []), now)
     if made:
         _keep(session, list(made.values()))
     return made
 
 
-def _object(event_id: int, event: Event, sessions: list[EventSession]) -> EventObject:
+def _object(event_id: int, event: Event, sessions: list[EventSession], now: datetime) -> EventObject:
     entry = calendar_event(event)
-    items = [session_event(event, item) for item in sessions]
+    ends = {item.uid: item.cancelled_at + CANCELLED_FOR for item in sessions if item.cancelled_at is not None}
+    shown = [item for item in sessions if ends.get(item.uid, now + CANCELLED_FOR) > now]
+    items = [session_event(event, item) for item in shown]
     return EventObject(
         event_id=event_id,
         changed_at=event.changed_at,
@@ -234,6 +245,7 @@ def _object(event_id: int, event: Event, sessions: list[EventSession]) -> EventO
         body=vevent(entry),
         session_timezones=_write_zones(use for item in items for use in zone_uses(item)),
         session_body=b"".join(vevent(item) for item in items),
+        sessions_until=min((ends[item.uid] for item in shown if item.uid in ends), default=None),
     )
 
 

@@ -74,6 +74,7 @@ def add_session(session: Session, event: Event, title: str = "Visit: cyber range
         "ends": event.starts + timedelta(hours=26),
         "timezone": "Europe/London",
         "kind": "visit",
+        "changed_at": event.changed_at,
     }
     made = EventSession(**(values | fields))  # type: ignore[arg-type]
     session.add(made)

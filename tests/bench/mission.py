@@ -95,5 +95,6 @@ def _describe(session: Session, event: Event) -> None:
                 venue=venue,
                 city=event.city,
                 country=event.country,
+                changed_at=event.changed_at,
             )
         )

@@ -36,6 +36,8 @@ def test_a_person_is_added_replies_and_comes(desk: Command) -> None:
             "via": None,
             "note": "",
             "attended": None,
+            "removed_at": None,
+            "removal_reason": None,
             "institution": None,
         }
     ]
