@@ -17,14 +17,16 @@ from events_service.domain.delivery import TOLD, UNSENT, delivery_key
 from events_service.event_rows import id_of
 from events_service.outbox import ROWS
 
+MAY_HAVE_GONE = sa.or_(
+    ROWS.c.state.in_(TOLD),
+    sa.and_(ROWS.c.state == "sending", ROWS.c.in_data_at.is_not(None)),
+    ROWS.c.doubted_at.is_not(None),
+)
+"""Of a delivery: whether its recipient has it, or may have it."""
 _HEARD = sa.and_(
     ROWS.c.attendee_id == col(Attendee.id),
     sa.or_(ROWS.c.step_id.is_not(None), ROWS.c.purpose == "update"),
-    sa.or_(
-        ROWS.c.state.in_(TOLD),
-        sa.and_(ROWS.c.state == "sending", ROWS.c.in_data_at.is_not(None)),
-        ROWS.c.doubted_at.is_not(None),
-    ),
+    MAY_HAVE_GONE,
 )
 """Of a delivery and an attendee: whether it told them of the event, or may have."""
 
@@ -75,6 +77,7 @@ def steps_from(campaign_id: int, cadence: Cadence) -> list[CampaignStep]:
             min_gap_days=step.min_gap_days,
             unknown_policy=step.unknown,
             calendar=step.calendar,
+            itinerary=step.itinerary,
         )
         for position, step in enumerate(cadence.steps, 1)
     ]

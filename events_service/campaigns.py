@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
 from events_service import campaign_rows as rows
-from events_service import event_checks, holds, outbox, review_gates
+from events_service import event_checks, holds, itinerary_changes, outbox, review_gates
 from events_service.config import shipped
 from events_service.db.tables import Attendee, Campaign, CampaignStep, Event, EventChange, Person
 from events_service.db.types import UTCDateTime
@@ -226,6 +226,7 @@ def event_moved(session: Session, event: Event, now: datetime) -> int:
     Those who declined are not told. Returns how many deliveries were touched or written.
     """
     touched = rows.retime(session, event, now)
+    itinerary_changes.forget_unsent(session, event)
     return touched + _tell_of_move(session, event, rows.told_of(session, event), now)
 
 

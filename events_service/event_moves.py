@@ -67,7 +67,7 @@ def move(
     before = {"starts": in_zone(event.starts, event.timezone), "ends": in_zone(event.ends, event.timezone)}
     shift = _on_wall(begins, event.timezone) - _on_wall(event.starts, event.timezone)
     event.starts, event.ends = begins, stops
-    notes += _move_sessions(session, event, shift)
+    notes += _move_sessions(session, event, shift, now)
     after = {"starts": in_zone(begins, event.timezone), "ends": in_zone(stops, event.timezone)}
     what: dict[str, object] = {"before": before, "after": after}
     if waived:
@@ -98,11 +98,12 @@ def _new_times(event: Event, starts: datetime | None, ends: datetime | None) -> 
     return begins, stops, notes
 
 
-def _move_sessions(session: Session, event: Event, shift: timedelta) -> list[str]:
+def _move_sessions(session: Session, event: Event, shift: timedelta, now: datetime) -> list[str]:
     outside = 0
     for item in event_rows.sessions_of(session, event):
         if shift:
             _shift(item, shift)
+            item.sequence, item.changed_at = item.sequence + 1, now
             session.add(item)
         outside += item.kind != "leisure" and not (event.starts <= item.starts and item.ends <= event.ends)
     if not outside:

@@ -24,7 +24,7 @@ from events_service.event_approval import given_reason, weigh
 from events_service.event_history import note_change
 from events_service.event_json import as_json, detail, listing
 from events_service.event_moves import Moved, move
-from events_service.event_rows import Filter, facts_of, find, id_of, select_events
+from events_service.event_rows import Filter, facts_of, find, id_of, select_events, sessions_of
 from events_service.reading.event_files import EventFile
 
 __all__ = [
@@ -87,7 +87,13 @@ def add(session: Session, file: EventFile, path: object, now: datetime, programm
     for position, item in enumerate(file.sessions, 1):
         values = item.model_dump()
         session.add(
-            EventSession(**values, event_id=id_of(event), position=position, uid=str(uuid.uuid5(uid, str(position))))
+            EventSession(
+                **values,
+                event_id=id_of(event),
+                position=position,
+                uid=str(uuid.uuid5(uid, str(position))),
+                changed_at=now,
+            )
         )
     note_change(session, event, "added", now)
     return event
@@ -122,6 +128,10 @@ def cancel(session: Session, event: Event, reason: str, now: datetime) -> int:
         raise ConflictError(f"{event.slug} is {what}; only what is still to come can be cancelled")
     before = event.state
     event.state, event.cancel_reason, event.cancelled_at = "cancelled", reason, now
+    for item in sessions_of(session, event):
+        # They are crossed out with it.
+        item.sequence, item.changed_at = item.sequence + 1, now
+        session.add(item)
     note_change(session, event, "cancelled", now, {"reason": reason, "before": before}, anew=True)
     return campaigns.event_cancelled(session, event, now)
 

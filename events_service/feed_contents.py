@@ -5,7 +5,7 @@
 | public | - | public events |
 | theme, market | theme's key, country | public events of that theme, for that market |
 | event | slug | that event, private ones too, with its sessions: who made the address knows whom it is for |
-| person | person's number | the events that they are at and did not decline, private ones too, with the sessions |
+| person | person's number | the events that they are at and did not decline, private ones too, with their sessions |
 | institution | institution's number | the events that its people are at and did not decline, without the sessions |
 | organiser | - | every event, drafts as TENTATIVE, and the review points as whole days |
 
@@ -44,6 +44,8 @@ from events_service.domain.programme import Programme
 from events_service.domain.programme_file import load_programme
 from events_service.domain.reviews import due_on
 from events_service.domain.timeline import day_begins
+from events_service.event_rows import id_of, sessions_of
+from events_service.itinerary_rows import attended, choices_of
 
 KINDS = ("public", "theme", "market", "event", "person", "institution", "organiser")
 CANCELLED_FOR = timedelta(days=30)
@@ -73,16 +75,19 @@ def show(session: Session, kind: str, of: str, now: datetime) -> Shown:
     elif kind == "market":
         rows = [row for row in rows if of in row.markets]
     made = _make_missing(session, [row.id for row in rows if row.kept_at != row.changed_at])
-    with_sessions = kind in ("event", "person")
+    sessions = _own_sessions(session, int(of), [row.id for row in rows]) if kind == "person" else {}
     bodies: list[bytes] = []
     zones: dict[str, None] = {}
     for row in rows:
         kept = made.get(row.id) or row
         bodies.append(kept.body)
         zones[kept.timezones] = None
-        if with_sessions:
-            bodies.append(kept.session_body)
-            zones[kept.session_timezones] = None
+        if kind == "event":
+            sessions[row.id] = kept.session_body, kept.session_timezones
+        if row.id in sessions:
+            body, timezones = sessions[row.id]
+            bodies.append(body)
+            zones[timezones] = None
     uses = [use for text in zones for use in _read_zones(text)]
     programmes = _programmes(session)
     if kind == "organiser":
@@ -124,17 +129,17 @@ def calendar_event(event: Event) -> CalendarEvent:
 
 
 def session_event(event: Event, item: EventSession) -> CalendarEvent:
-    """One session, tied to its event. It changes when its event does."""
+    """One session, tied to its event: with a SEQUENCE of its own, and changed when its event is, as it names that."""
     offer = ", ".join(filter(None, [item.partner, item.price]))
     return CalendarEvent(
         uid=item.uid,
-        sequence=event.sequence,
+        sequence=item.sequence,
         summary=item.title,
         starts=item.starts,
         ends=item.ends,
         timezone=item.timezone,
         created=event.created_at,
-        changed=event.changed_at,
+        changed=max(event.changed_at, item.changed_at),
         description="\n\n".join(filter(None, [event.title, offer, item.url])),
         location=place(item.venue, item.city, item.country),
         url=item.url,
@@ -204,6 +209,23 @@ def _rows(session: Session, kind: str, of: str) -> Sequence[Any]:
             places = places.where(col(Person.institution_id) == int(of))
         query = query.where(col(Event.id).in_(places))
     return session.execute(query).all()
+
+
+def _own_sessions(session: Session, person_id: int, ids: list[int]) -> dict[int, tuple[bytes, str]]:
+    """The sessions that a person attends, as bytes with their zones, by event."""
+    places = select(Attendee.event_id, Attendee.id).where(
+        Attendee.person_id == person_id, col(Attendee.event_id).in_(ids)
+    )
+    of_event = {event_id: attendee_id or 0 for event_id, attendee_id in session.exec(places)}
+    choices = choices_of(session, of_event.values())
+    found = {}
+    for event in session.exec(select(Event).where(col(Event.id).in_(of_event))):
+        id = id_of(event)
+        mine = attended(sessions_of(session, event), choices.get(of_event[id], {}))
+        items = [session_event(event, item) for item in mine]
+        zones = _write_zones(use for item in items for use in zone_uses(item))
+        found[id] = b"".join(map(vevent, items)), zones
+    return found
 
 
 def _make_missing(session: Session, ids: list[int]) -> dict[int, EventObject]:

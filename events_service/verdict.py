@@ -68,7 +68,7 @@ def verdict(gated_programmes: tuple[str, ...]) -> sa.ScalarSelect[Any]:
         sa.exists().where(
             confirmed.c.attendee_id == row.c.attendee_id, confirmed.c.applied, confirmed.c.at == row.c.created_at,
             reply.c.attendee_id == row.c.attendee_id, reply.c.applied, reply.c.at > row.c.created_at,
-            reply.c.reply != confirmed.c.reply,
+            reply.c.reply != confirmed.c.reply, reply.c.session_id.is_(None), confirmed.c.session_id.is_(None),
         ),
     )  # fmt: skip
     # Somebody who may still accept before the event is over waits for it; for others the step is over.

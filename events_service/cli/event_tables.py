@@ -65,8 +65,11 @@ def show_event(run: Run, document: dict[str, Any]) -> None:
         if document["violations"]:
             console.print(violation_table(document["violations"], title="What the programme says"))
         if document.get("sessions"):
-            agenda = [(_minute(one["starts"]), one["kind"], one["title"], one["venue"]) for one in document["sessions"]]
-            console.print(table(("starts", "kind", "session", "venue"), agenda, title="Agenda"))
+            agenda = [
+                (one["n"], _minute(one["starts"]), one["kind"], one["title"], one["venue"])
+                for one in document["sessions"]
+            ]
+            console.print(table(("n", "starts", "kind", "session", "venue"), agenda, title="Agenda"))
         if document.get("waivers"):
             waived = [(one["code"], one["reason"], f"{one['granted_at']:%Y-%m-%d}") for one in document["waivers"]]
             console.print(table(("rule", "reason", "granted"), waived, title="Waivers"))

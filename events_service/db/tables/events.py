@@ -53,7 +53,10 @@ class Event(SQLModel, table=True):
 
 
 class EventSession(SQLModel, table=True):
-    """One dated item on an event's agenda or itinerary."""
+    """One dated item on an event's agenda or itinerary, with a calendar object of its own.
+
+    `sequence` and `changed_at` are its own, by the event's rule.
+    """
 
     __tablename__ = "event_session"
     __table_args__ = (sa.UniqueConstraint("event_id", "position"),)
@@ -73,6 +76,10 @@ class EventSession(SQLModel, table=True):
     url: str | None = None
     partner: str = ""
     price: str = ""
+    sequence: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    # SQLite adds no column that must be there without a default; the migration then gives each row its event's.
+    changed_at: datetime = instant(sa_column_kwargs={"server_default": "1970-01-01 00:00:00"})
+    cancelled_at: datetime | None = maybe_instant()
 
 
 class EventChange(SQLModel, table=True):
@@ -127,8 +134,27 @@ class Attendee(SQLModel, table=True):
     added_at: datetime = instant()
 
 
+class AttendeeSession(SQLModel, table=True):
+    """Whether an attendee attends a session, where that is not what its kind says by default.
+
+    `changed_at` is when whoever decided it did so. `declined_sequence` is the SEQUENCE of the object that they declined
+    in their calendar last: that one needs no CANCEL, and asking them again takes a higher one.
+    """
+
+    __tablename__ = "attendee_session"
+
+    attendee_id: int = Field(foreign_key="attendee.id", primary_key=True, ondelete="CASCADE")
+    session_id: int = Field(foreign_key="event_session.id", primary_key=True, ondelete="CASCADE", index=True)
+    attends: bool
+    changed_at: datetime = instant(index=True)
+    declined_sequence: int | None = None
+
+
 class AttendeeReply(SQLModel, table=True):
-    """Every reply that ever came, applied or not, and by which way: link, mail, organiser."""
+    """Every reply that ever came, applied or not, and by which way: link, mail, organiser.
+
+    One with a `session_id` answers for that session alone.
+    """
 
     __tablename__ = "attendee_reply"
 
@@ -140,3 +166,4 @@ class AttendeeReply(SQLModel, table=True):
     note: str = Field(default="", sa_type=sa.Text)
     applied: bool
     why: str = ""
+    session_id: int | None = Field(default=None, foreign_key="event_session.id", ondelete="CASCADE")
