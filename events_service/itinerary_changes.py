@@ -24,6 +24,7 @@ from events_service.db.tables import (
     Event,
     EventSession,
 )
+from events_service.db.types import UTCDateTime
 from events_service.domain.delivery import ITINERARY, UNSENT, delivery_key
 from events_service.event_rows import id_of
 from events_service.itinerary_rows import CARRIERS, CARRIES, Reader, plans
@@ -31,9 +32,38 @@ from events_service.outbox import ROWS
 
 _RETOLD = timedelta(days=2)
 """For how long after a change it is looked who heard meanwhile of what had been."""
-_CAME_TO_NOTHING = ("failed", "bounced", "suppressed", "expired")
 _BATCH = 500
 _TOLD = sa.exists().where(ROWS.c.attendee_id == col(Attendee.id), CARRIES, MAY_HAVE_GONE)
+_NOW: sa.BindParameter[datetime] = sa.bindparam("now", type_=UTCDateTime)
+_SINCE: sa.BindParameter[datetime] = sa.bindparam("since", type_=UTCDateTime)
+_LATELY = (
+    sa.select(col(Attendee.event_id), col(Attendee.id))
+    .join(Event, col(Event.id) == col(Attendee.event_id))
+    .where(
+        col(Event.state) == "approved",
+        col(Event.ends) > _NOW,
+        col(Event.id).in_(sa.select(col(Campaign.event_id)).join(CampaignStep).where(col(CampaignStep.itinerary))),
+        sa.or_(
+            col(Event.id).in_(sa.select(col(EventSession.event_id)).where(col(EventSession.changed_at) > _SINCE)),
+            col(Attendee.id).in_(
+                sa.select(col(AttendeeSession.attendee_id)).where(col(AttendeeSession.changed_at) > _SINCE)
+            ),
+            col(Attendee.replied_at) > _SINCE,
+        ),
+        _TOLD,
+        # Where it could not be told, it cannot be told now; another change, or an organiser's retry, will.
+        sa.not_(
+            sa.exists().where(
+                ROWS.c.attendee_id == col(Attendee.id),
+                ROWS.c.purpose.in_(CARRIERS),
+                ROWS.c.state.in_(("failed", "bounced", "suppressed", "expired")),
+                ROWS.c.changed_at > _SINCE,
+            )
+        ),
+    )
+    .order_by(col(Attendee.event_id), col(Attendee.id))
+)
+"""Who was told of an itinerary, and of whose sessions or wishes something changed lately."""
 _IS_TOLD = sa.select(col(Attendee.id)).where(col(Attendee.id) == sa.bindparam("attendee"), _TOLD)
 _BY_ATTENDEE = sa.select(ROWS.c.attendee_id, sa.func.count()).group_by(ROWS.c.attendee_id)
 
@@ -76,28 +106,10 @@ def retell(session: Session, now: datetime) -> int:
     A message may have gone while something changed that its writer could not see, or the one that took the news along
     may have failed.
     """
-    since = now - _RETOLD
-    having = sa.select(col(Campaign.event_id)).join(CampaignStep).where(col(CampaignStep.itinerary))
-    changed = select(EventSession.event_id).where(col(EventSession.changed_at) > since)
-    # Where it could not be told, it cannot be told now; another change, or an organiser's retry, will.
-    failed = sa.exists().where(
-        ROWS.c.attendee_id == col(Attendee.id),
-        ROWS.c.purpose.in_(CARRIERS),
-        ROWS.c.state.in_(_CAME_TO_NOTHING),
-        ROWS.c.changed_at > since,
-    )
-    chose = select(AttendeeSession.attendee_id).where(col(AttendeeSession.changed_at) > since)
-    query = (
-        select(Attendee.event_id, Attendee.id)
-        .join(Event)
-        .where(Event.state == "approved", col(Event.ends) > now, col(Event.id).in_(having))
-        .where(sa.or_(col(Event.id).in_(changed), col(Attendee.id).in_(chose), col(Attendee.replied_at) > since))
-        .where(_TOLD, sa.not_(failed))
-        .order_by(col(Attendee.event_id), col(Attendee.id))
-    )
+    told = {"since": now - _RETOLD, "now": now}
     found: dict[int, list[int]] = {}
-    for event_id, attendee_id in session.exec(query):
-        found.setdefault(event_id, []).append(attendee_id or 0)
+    for event_id, attendee_id in session.connection().execute(_LATELY, told):
+        found.setdefault(event_id, []).append(attendee_id)
     return sum(_tell(session, session.get_one(Event, id), attendees, now) for id, attendees in found.items())
 
 

@@ -180,7 +180,7 @@ def _plan(event: Event, agenda: Sequence[Any], person: _Attending, choices: Mapp
 
 def _as_of(event: Event, item: Any, person: _Attending, choices: Mapping[int, Choice], said: Said) -> datetime:
     """When what it says came about; programs that order by DTSTAMP see the newer one as newer."""
-    moments = [event.changed_at, item.changed_at]
+    moments: list[datetime] = [event.changed_at, item.changed_at]
     if said.sequence != said.own:
         # It is ahead of the session's own, so what the attendee did had its part in it.
         choice = choices.get(item.id)

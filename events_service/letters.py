@@ -204,12 +204,12 @@ class Letters:
 
 def _plans(session: Session, rows: Sequence[Claimed], found: _Sources) -> dict[int, Plan]:
     """What those of the rows that have no content yet say of their readers' itineraries; most say nothing of it."""
-    readers = []
-    for row in rows:
-        step = found.steps.get(row.step_id or 0)
-        introduces = step is not None and step.itinerary
-        if row.content_id is None and row.attendee_id and (introduces or row.purpose in CARRIERS):
-            readers.append(Reader(row.id, row.event_id or 0, row.attendee_id, introduces))
+    introducing = {id for id, step in found.steps.items() if step.itinerary}
+    readers = [
+        Reader(row.id, row.event_id or 0, row.attendee_id, row.step_id in introducing)
+        for row in rows
+        if row.content_id is None and row.attendee_id and (row.step_id in introducing or row.purpose in CARRIERS)
+    ]
     return plans(session, readers, found.events)
 
 

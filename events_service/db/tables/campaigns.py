@@ -79,7 +79,7 @@ class MessageContent(SQLModel, table=True):
     html: str = Field(sa_type=sa.Text)
     calendar: bytes | None = Field(default=None, sa_type=sa.LargeBinary, nullable=True)
     method: str | None = None
-    sessions: list[Any] | None = Field(default=None, sa_type=sa.JSON(none_as_null=True), nullable=True)  # type: ignore[call-overload]
+    sessions: list[Any] | None = Field(default=None, sa_type=sa.JSON(none_as_null=True), nullable=True)
     created_at: datetime = instant()
 
 
