@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from icalendar import Event as Component
@@ -136,8 +136,3 @@ def went(house: House, at: datetime | None = None) -> list[tuple[str, list[Objec
     before = len(house.wire.taken)
     said = house.work(at)
     return [(one, objects(message)) for one, message in zip(said, house.wire.taken[before:], strict=True)]
-
-
-def of(text: str) -> datetime:
-    """An instant written without its Z, as a calendar gives it."""
-    return datetime.fromisoformat(text).replace(tzinfo=UTC)

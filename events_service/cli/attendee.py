@@ -73,8 +73,12 @@ def sessions(
     run: Run,
     ref: Ref,
     email: Email,
-    attend: Annotated[list[int], typer.Option("--attend", metavar="N", help="They attend session N.")] = [],  # noqa: B006
-    leave: Annotated[list[int], typer.Option("--leave", metavar="N", help="They do not.")] = [],  # noqa: B006
+    attend: Annotated[
+        list[int], typer.Option("--attend", metavar="N", help="They attend session N; may be repeated.")
+    ] = [],  # noqa: B006
+    leave: Annotated[
+        list[int], typer.Option("--leave", metavar="N", help="They leave session N; may be repeated.")
+    ] = [],  # noqa: B006
 ) -> None:
     """Show which sessions somebody attends, and change it. N is the session's, as shown here and by `event show`."""
     from events_service import attendees, events, itineraries, people

@@ -120,7 +120,7 @@ class Step(_Fact):
         if self.itinerary and self.audience.replies != ("accepted",):
             raise ValueError('itinerary needs audience = { replies = ["accepted"] }: others have none')
         if self.itinerary and self.at.anchor == "end":
-            raise ValueError("itinerary needs a moment before the event: its sessions are over at the end")
+            raise ValueError('itinerary needs a moment with anchor = "start": sessions are over at the end')
         return self
 
 
