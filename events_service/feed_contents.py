@@ -45,7 +45,7 @@ from events_service.domain.programme_file import load_programme
 from events_service.domain.reviews import due_on
 from events_service.domain.timeline import day_begins
 from events_service.event_rows import id_of, sessions_of
-from events_service.itinerary_rows import attended, choices_of
+from events_service.itinerary_rows import choices_of, chosen
 
 KINDS = ("public", "theme", "market", "event", "person", "institution", "organiser")
 CANCELLED_FOR = timedelta(days=30)
@@ -75,25 +75,26 @@ def show(session: Session, kind: str, of: str, now: datetime) -> Shown:
     elif kind == "market":
         rows = [row for row in rows if of in row.markets]
     made = _make_missing(session, [row.id for row in rows if row.kept_at != row.changed_at])
-    sessions = _own_sessions(session, int(of), [row.id for row in rows]) if kind == "person" else {}
+    sessions = _own_sessions(session, int(of), [row.id for row in rows], now) if kind == "person" else {}
     bodies: list[bytes] = []
     zones: dict[str, None] = {}
+    expiries = [row.cancelled_at + CANCELLED_FOR for row in rows if row.state == "cancelled"]
     for row in rows:
         kept = made.get(row.id) or row
         bodies.append(kept.body)
         zones[kept.timezones] = None
         if kind == "event":
-            sessions[row.id] = kept.session_body, kept.session_timezones
+            sessions[row.id] = kept.session_body, kept.session_timezones, None
         if row.id in sessions:
-            body, timezones = sessions[row.id]
+            body, timezones, until = sessions[row.id]
             bodies.append(body)
             zones[timezones] = None
+            expiries += [until] if until else []
     uses = [use for text in zones for use in _read_zones(text)]
     programmes = _programmes(session)
     if kind == "organiser":
         bodies += [vevent(point) for point in _review_points(session, programmes)]
     name = _name(session, kind, of, [programme for programme, _, _ in programmes])
-    expiries = [row.cancelled_at + CANCELLED_FOR for row in rows if row.state == "cancelled"]
     return Shown(feed(name, _COLOURS[kind], bodies, uses), min(expiries, default=None))
 
 
@@ -143,7 +144,7 @@ def session_event(event: Event, item: EventSession) -> CalendarEvent:
         description="\n\n".join(filter(None, [event.title, offer, item.url])),
         location=place(item.venue, item.city, item.country),
         url=item.url,
-        status=_STATUS.get(event.state, "CONFIRMED"),
+        status="CANCELLED" if item.cancelled_at else _STATUS.get(event.state, "CONFIRMED"),
         categories=(item.kind,),
         related_to=event.uid,
     )
@@ -211,20 +212,23 @@ def _rows(session: Session, kind: str, of: str) -> Sequence[Any]:
     return session.execute(query).all()
 
 
-def _own_sessions(session: Session, person_id: int, ids: list[int]) -> dict[int, tuple[bytes, str]]:
-    """The sessions that a person attends, as bytes with their zones, by event."""
+def _own_sessions(
+    session: Session, person_id: int, ids: list[int], now: datetime
+) -> dict[int, tuple[bytes, str, datetime | None]]:
+    """The sessions that a person attends, by event: their bytes, their zones, and when the first cancelled one goes."""
     places = select(Attendee.event_id, Attendee.id).where(
         Attendee.person_id == person_id, col(Attendee.event_id).in_(ids)
     )
     of_event = {event_id: attendee_id or 0 for event_id, attendee_id in session.exec(places)}
     choices = choices_of(session, of_event.values())
-    found = {}
+    found: dict[int, tuple[bytes, str, datetime | None]] = {}
     for event in session.exec(select(Event).where(col(Event.id).in_(of_event))):
-        id = id_of(event)
-        mine = attended(sessions_of(session, event), choices.get(of_event[id], {}))
-        items = [session_event(event, item) for item in mine]
+        mine = chosen(sessions_of(session, event), choices.get(of_event[id_of(event)], {}))
+        shown = [item for item in mine if item.cancelled_at is None or now < item.cancelled_at + CANCELLED_FOR]
+        items = [session_event(event, item) for item in shown]
         zones = _write_zones(use for item in items for use in zone_uses(item))
-        found[id] = b"".join(map(vevent, items)), zones
+        ends = [item.cancelled_at + CANCELLED_FOR for item in shown if item.cancelled_at is not None]
+        found[id_of(event)] = b"".join(map(vevent, items)), zones, min(ends, default=None)
     return found
 
 

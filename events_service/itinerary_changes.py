@@ -108,8 +108,8 @@ def retell(session: Session, now: datetime) -> int:
     """
     told = {"since": now - _RETOLD, "now": now}
     found: dict[int, list[int]] = {}
-    for event_id, attendee_id in session.connection().execute(_LATELY, told):
-        found.setdefault(event_id, []).append(attendee_id)
+    for one in session.connection().execute(_LATELY, told):
+        found.setdefault(one.event_id, []).append(one.id)
     return sum(_tell(session, session.get_one(Event, id), attendees, now) for id, attendees in found.items())
 
 

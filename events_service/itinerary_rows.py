@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 import sqlalchemy as sa
 from sqlmodel import Session, SQLModel
@@ -38,6 +38,18 @@ _AGENDA = tuple(
 _COMES = {"accepted": True, "declined": False}
 
 What = Literal["new", "changed", "cancelled", "left"]
+
+
+class _Listed(Protocol):
+    """A session on an agenda, as its table's object or as a row."""
+
+    @property
+    def id(self) -> Any: ...
+    @property
+    def kind(self) -> str: ...
+
+
+T = TypeVar("T", bound=_Listed)
 
 
 class Choice(NamedTuple):
@@ -150,21 +162,17 @@ def agendas_of(session: Session, event_ids: Collection[int]) -> dict[int, list[A
     return found
 
 
-def attended(agenda: Iterable[Any], choices: Mapping[int, Choice]) -> list[Any]:
-    """Those of the sessions that somebody attends who chose so; a cancelled one nobody does."""
-    return [item for item in agenda if item.cancelled_at is None and _attends(item, choices)]
-
-
-def _attends(item: Any, choices: Mapping[int, Choice]) -> bool:
-    choice = choices.get(item.id)
-    return attends(item.kind, choice.attends if choice else None)
+def chosen(agenda: Iterable[T], choices: Mapping[int, Choice]) -> list[T]:
+    """Those of the sessions that somebody attends who chose so, cancelled ones among them."""
+    return [item for item in agenda if attends(item.kind, choices[item.id].attends if item.id in choices else None)]
 
 
 def _plan(event: Event, agenda: Sequence[Any], person: _Attending, choices: Mapping[int, Choice], known: Known) -> Plan:
     for id, choice in choices.items():
         if choice.declined_sequence is not None:
             known.declined(id, choice.declined_sequence)
-    mine = attended(agenda, choices) if event.state != "cancelled" and person.comes is not False else []
+    stands = event.state != "cancelled" and person.comes is not False
+    mine = [item for item in chosen(agenda, choices) if stands and item.cancelled_at is None]
     if person.comes is None:
         mine = [item for item in mine if (last := known.last.get(item.id)) and last.method == "REQUEST"]
     said = news({item.id: item.sequence for item in agenda}, {item.id for item in mine}, known)

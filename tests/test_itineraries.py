@@ -14,6 +14,7 @@ from events_service.config import Settings
 from events_service.db.session import Database
 from events_service.db.tables import AttendeeReply, AttendeeSession, Event, FeedContent, Intake
 from events_service.errors import ConflictError, InputError, UsageError
+from events_service.feed_contents import CANCELLED_FOR
 from events_service.letters import Letters, readable, reply_address
 from tests import delegates
 from tests.calendars.readers import instants, logical_lines, with_icalendar, with_icaljs, with_libical
@@ -139,6 +140,17 @@ def test_their_own_feed_shows_the_sessions_that_they_attend_and_the_event_s_show
         choose(session, (4,), (1,))
     with database.read() as session:
         assert shown(session, "person") == titles[1:]
+    with database.write() as session:
+        item(session, 2).cancelled_at = STARTED
+        feeds.touch_event(session, the_event(session), STARTED)
+    with database.read() as session:
+        assert shown(session, "person") == titles[1:]
+        content = session.exec(select(FeedContent).where(FeedContent.kind == "person")).one()
+        assert b"STATUS:CANCELLED" in content.body
+        assert content.expires_at == STARTED + CANCELLED_FOR
+    feeds.rebuild_stale(database, STARTED + CANCELLED_FOR)
+    with database.read() as session:
+        assert shown(session, "person") == titles[2:]
 
 
 def test_a_feed_and_a_mail_say_the_same_of_a_session(house: House) -> None:
