@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
-from events_service import campaigns, confirmations, event_rows, feeds, removals
+from events_service import campaigns, confirmations, event_rows, feeds, itinerary_changes, removals
 from events_service.db.tables import Attendee, AttendeeReply, Event, Person
 from events_service.domain.cadence import ROLES
 from events_service.errors import ConflictError, InputError, NotFoundError
@@ -212,6 +212,7 @@ def set_reply(
         campaigns.reply_changed(session, attendee, now)
         feeds.touch_person(session, attendee.person_id, now)
         applied = replace(applied, waited_for=confirmations.reply_changed(session, event, attendee, via, now))
+        itinerary_changes.reply_changed(session, event, attendee, now)
     return applied
 
 

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
 from events_service import campaign_rows as rows
+from events_service import itinerary_changes
 from events_service.db.tables import Attendee, Event, EventChange
 from events_service.db.types import UTCDateTime
 from events_service.domain.delivery import UNSENT
@@ -40,6 +41,7 @@ def event_moved(session: Session, event: Event, now: datetime) -> int:
     Returns how many deliveries were touched or written.
     """
     touched = rows.retime(session, event, now)
+    itinerary_changes.forget_unsent(session, event)
     return touched + rows.tell(session, event, "update", rows.to_update(session, event), now, event.ends)
 
 

@@ -29,6 +29,8 @@ def _in_data(row: sa.FromClause) -> sa.ColumnElement[bool]:
     return sa.and_(row.c.state == "sending", row.c.in_data_at.is_not(None))
 
 
+MAY_HAVE_GONE = sa.or_(ROWS.c.state.in_(TOLD), _in_data(ROWS), ROWS.c.doubted_at.is_not(None))
+"""Of a delivery: whether its recipient has it, or may have it."""
 _OFF = ROWS.alias("off")
 _UNDONE = sa.exists().where(
     _OFF.c.attendee_id == ROWS.c.attendee_id, _OFF.c.purpose == "uninvited", _OFF.c.id > ROWS.c.id, _gone(_OFF)
@@ -36,7 +38,7 @@ _UNDONE = sa.exists().where(
 _HEARD = sa.and_(
     ROWS.c.attendee_id == col(Attendee.id),
     sa.or_(ROWS.c.step_id.is_not(None), ROWS.c.purpose == "update"),
-    sa.or_(ROWS.c.state.in_(TOLD), _in_data(ROWS), ROWS.c.doubted_at.is_not(None)),
+    MAY_HAVE_GONE,
     sa.not_(_UNDONE),
 )
 """Of a delivery and an attendee: whether it told them of the event, or may have, and they were not taken off since."""
@@ -122,6 +124,7 @@ def steps_from(campaign_id: int, cadence: Cadence) -> list[CampaignStep]:
             min_gap_days=step.min_gap_days,
             unknown_policy=step.unknown,
             calendar=step.calendar,
+            itinerary=step.itinerary,
         )
         for position, step in enumerate(cadence.steps, 1)
     ]

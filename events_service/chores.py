@@ -10,7 +10,7 @@ from datetime import datetime
 
 from sqlmodel import Session
 
-from events_service import campaign_changes, feeds
+from events_service import campaign_changes, feeds, itinerary_changes
 from events_service.db.session import Database
 
 
@@ -22,5 +22,5 @@ def do(database: Database, now: datetime) -> tuple[int, int]:
 
 
 def retell(session: Session, now: datetime) -> int:
-    """Write to those who were told of an event while it moved or was cancelled. Returns how many."""
-    return campaign_changes.retell(session, now)
+    """Write to those who were told of an event, or of its sessions, while these changed. Returns how many."""
+    return campaign_changes.retell(session, now) + itinerary_changes.retell(session, now)

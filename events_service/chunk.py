@@ -23,6 +23,7 @@ from events_service.config import Settings
 from events_service.db.session import Database
 from events_service.db.writer import SharedWriter, Writer
 from events_service.delivery_log import DeliveryLog
+from events_service.domain.delivery import ITINERARY
 from events_service.errors import (
     DatabaseError,
     EventsError,
@@ -40,6 +41,7 @@ UNWRITABLE = (EventsError, TemplateError, LookupError, ValueError)
 """What filling or freezing a letter raises where its words, its recipient or its template are at fault."""
 
 _FINE = Verdict("sending", "")
+_NOTHING_NEW = Verdict("cancelled", "nothing in it that they do not know")
 
 T = TypeVar("T")
 
@@ -300,7 +302,9 @@ class Chunk:
         now = self._clock()
         try:
             with session.begin_nested():
-                return letters.freeze(session, rows, now)
+                drafts = letters.freeze(session, rows, now)
+            self._put_aside_silent(session, rows, drafts)
+            return drafts
         except UNWRITABLE as error:
             if len(rows) == 1:
                 why = unwritable(error)
@@ -316,6 +320,13 @@ class Chunk:
     def _postpone(self, session: Session, until: Mapping[int, datetime], now: datetime) -> None:
         for id, moment in until.items():
             leases.postpone(session, id, self._token, moment, now)
+
+    def _put_aside_silent(self, session: Session, rows: Sequence[Claimed], drafts: Sequence[Draft]) -> None:
+        """What was written to tell of an itinerary, and finds that its reader was told of all of it meanwhile."""
+        drafted = {draft.row.id for draft in drafts}
+        silent = {row.id: row.event_id for row in rows if row.purpose == ITINERARY and row.id not in drafted}
+        if silent:
+            self._put_aside(session, dict.fromkeys(silent, _NOTHING_NEW), silent)
 
     def _put_aside(self, session: Session, stopped: dict[int, Verdict], events: dict[int, int | None]) -> None:
         now = self._clock()

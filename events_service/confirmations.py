@@ -33,7 +33,9 @@ _REPLACED = (
         changed_at=sa.bindparam("now", type_=UTCDateTime),
     )
 )  # fmt: skip
-_APPLIED = sa.select(sa.func.count()).where(col(AttendeeReply.attendee_id) == _ATTENDEE, col(AttendeeReply.applied))
+_APPLIED = sa.select(sa.func.count()).where(
+    col(AttendeeReply.attendee_id) == _ATTENDEE, col(AttendeeReply.applied), col(AttendeeReply.session_id).is_(None)
+)
 _WENT = sa.select(sa.func.count()).where(
     ROWS.c.attendee_id == _ATTENDEE, ROWS.c.purpose == CONFIRMATION, ROWS.c.state != "cancelled",
     ROWS.c.created_at > sa.bindparam("since", type_=UTCDateTime),

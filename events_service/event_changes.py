@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from sqlmodel import Session
 
-from events_service import agendas, campaign_changes, event_checks, event_rows
+from events_service import agendas, campaign_changes, event_checks, event_rows, itinerary_changes
 from events_service.agendas import SessionChange
 from events_service.db.tables import Event, EventSession
 from events_service.domain.violations import Violation
@@ -99,7 +99,10 @@ def change(
     if waived:
         what |= {"waived": waived, "reason": reason.strip()}
     shown = note_change(session, event, "changed", now, what, anew=anew, reworded=True)
-    touched = campaign_changes.event_moved(session, event, now) if anew else 0
+    if anew:
+        touched = campaign_changes.event_moved(session, event, now)
+    else:
+        touched = itinerary_changes.sessions_changed(session, event, now) if sessions else 0
     return Changed(fields, tuple(sessions), touched, shown, tuple(violations))
 
 

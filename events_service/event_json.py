@@ -27,6 +27,7 @@ def detail(session: Session, event: Event, now: datetime) -> dict[str, Any]:
         **as_json(session, event, now),
         "sessions": [
             {
+                "n": item.position,
                 "title": item.title,
                 "kind": item.kind,
                 "starts": in_zone(item.starts, item.timezone),

@@ -5,7 +5,7 @@
 | public | - | public events |
 | theme, market | theme's key, country | public events of that theme, for that market |
 | event | slug | that event, private ones too, with its sessions: who made the address knows whom it is for |
-| person | person's number | the events that they are at and did not decline, private ones too, with the sessions |
+| person | person's number | the events that they are at and did not decline, private ones too, with their sessions |
 | institution | institution's number | the events that its people are at and did not decline, without the sessions |
 | organiser | - | every event, drafts as TENTATIVE, and the review points as whole days |
 
@@ -45,6 +45,8 @@ from events_service.domain.programme import Programme
 from events_service.domain.programme_file import load_programme
 from events_service.domain.reviews import due_on
 from events_service.domain.timeline import day_begins
+from events_service.event_rows import id_of, sessions_of
+from events_service.itinerary_rows import choices_of, chosen
 
 KINDS = ("public", "theme", "market", "event", "person", "institution", "organiser")
 CANCELLED_FOR = timedelta(days=30)
@@ -74,7 +76,7 @@ def show(session: Session, kind: str, of: str, now: datetime) -> Shown:
     elif kind == "market":
         rows = [row for row in rows if of in row.markets]
     made = _make_missing(session, [row.id for row in rows if _is_missing(row, now)], now)
-    with_sessions = kind in ("event", "person")
+    sessions = _own_sessions(session, int(of), [row.id for row in rows], now) if kind == "person" else {}
     bodies: list[bytes] = []
     zones: dict[str, None] = {}
     expiries = [row.cancelled_at + CANCELLED_FOR for row in rows if row.state == "cancelled"]
@@ -82,10 +84,13 @@ def show(session: Session, kind: str, of: str, now: datetime) -> Shown:
         kept = made.get(row.id) or row
         bodies.append(kept.body)
         zones[kept.timezones] = None
-        if with_sessions:
-            bodies.append(kept.session_body)
-            expiries.append(kept.sessions_until)
-            zones[kept.session_timezones] = None
+        if kind == "event":
+            sessions[row.id] = kept.session_body, kept.session_timezones, kept.sessions_until
+        if row.id in sessions:
+            body, timezones, until = sessions[row.id]
+            bodies.append(body)
+            zones[timezones] = None
+            expiries.append(until)
     uses = [use for text in zones for use in _read_zones(text)]
     programmes = _programmes(session)
     if kind == "organiser":
@@ -208,6 +213,26 @@ def _rows(session: Session, kind: str, of: str) -> Sequence[Any]:
             places = places.where(col(Person.institution_id) == int(of))
         query = query.where(col(Event.id).in_(places))
     return session.execute(query).all()
+
+
+def _own_sessions(
+    session: Session, person_id: int, ids: list[int], now: datetime
+) -> dict[int, tuple[bytes, str, datetime | None]]:
+    """The sessions that a person attends, by event: their bytes, their zones, and when the first cancelled one goes."""
+    places = select(Attendee.event_id, Attendee.id).where(
+        Attendee.person_id == person_id, col(Attendee.event_id).in_(ids)
+    )
+    of_event = {event_id: attendee_id or 0 for event_id, attendee_id in session.exec(places)}
+    choices = choices_of(session, of_event.values())
+    found: dict[int, tuple[bytes, str, datetime | None]] = {}
+    for event in session.exec(select(Event).where(col(Event.id).in_(of_event))):
+        mine = chosen(sessions_of(session, event), choices.get(of_event[id_of(event)], {}))
+        shown = [item for item in mine if item.cancelled_at is None or now < item.cancelled_at + CANCELLED_FOR]
+        items = [session_event(event, item) for item in shown]
+        zones = _write_zones(use for item in items for use in zone_uses(item))
+        ends = [item.cancelled_at + CANCELLED_FOR for item in shown if item.cancelled_at is not None]
+        found[id_of(event)] = b"".join(map(vevent, items)), zones, min(ends, default=None)
+    return found
 
 
 def _is_missing(row: Any, now: datetime) -> bool:

@@ -14,13 +14,13 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
-from events_service import attendees, bounces, people
+from events_service import attendees, bounces, itineraries, people
 from events_service.attendees import Applied
 from events_service.calendars.model import Reply
 from events_service.calendars.replies import MAX_MESSAGE_BYTES as MAX_MESSAGE_BYTES
 from events_service.calendars.replies import CalendarMail, read_calendar_mail
 from events_service.config import Settings
-from events_service.db.tables import Attendee, Event, Intake, Person
+from events_service.db.tables import Attendee, Event, EventSession, Intake, Person
 from events_service.errors import ConflictError, InputError
 from events_service.mail.bounds import bounded
 from events_service.mail.guesses import guess_report
@@ -148,10 +148,22 @@ def _take_reply(
     event = session.get_one(Event, attendee.event_id)
     person = session.get_one(Person, attendee.person_id)
     answer = _REPLIES.get(reply.partstat)
-    if why := _distrusted(mail, reply, event, person, has_token) or (
+    item = itineraries.session_of(session, event, reply.uid) if reply.uid != event.uid else None
+    if why := _distrusted(mail, reply, item or event, person, has_token) or (
         f"PARTSTAT {reply.partstat[:20]!r} is no answer" if answer is None else None
     ):
         return attendees.refused(session, attendee, answer or reply.partstat[:20].lower(), "mail", "", why, now)
+    if item is not None:
+        return itineraries.replied(
+            session,
+            attendee,
+            item,
+            answer or "",
+            now,
+            note=reply.comment,
+            sequence=reply.sequence,
+            dtstamp=reply.dtstamp,
+        )
     try:
         return attendees.set_reply(
             session,
@@ -167,11 +179,13 @@ def _take_reply(
         return attendees.refused(session, attendee, answer or "", "mail", reply.comment, str(error), now)
 
 
-def _distrusted(mail: CalendarMail, reply: Reply, event: Event, person: Person, has_token: bool) -> str | None:
-    """Why a reply is not believed, in one clause; None where it is."""
+def _distrusted(
+    mail: CalendarMail, reply: Reply, about: Event | EventSession, person: Person, has_token: bool
+) -> str | None:
+    """Why a reply to an event or to one of its sessions is not believed, in one clause; None where it is."""
     if not has_token:
         return "not sent to the attendee's own reply address, so nothing vouches for its sender"
-    if reply.uid != event.uid:
+    if reply.uid != about.uid:
         return "its UID is not that of the event"
     if reply.recurrence_id is not None or reply.recurrence_id_text:
         return "it answers for one instance of a series, and the event is none"

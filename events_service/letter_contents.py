@@ -20,7 +20,10 @@ from events_service.calendars.invitation import InvitationTemplate
 from events_service.calendars.model import CalendarEvent, Method
 from events_service.db.statements import made_once
 from events_service.db.tables import CampaignStep, Event, MessageContent
-from events_service.feed_contents import calendar_event
+from events_service.domain.delivery import ITINERARY
+from events_service.event_rows import sessions_of
+from events_service.feed_contents import calendar_event, session_event
+from events_service.itinerary_rows import Plan
 from events_service.letter_subjects import subject_of
 from events_service.mail.compose import Form
 from events_service.mail.render import Occasion, Renderer
@@ -32,8 +35,13 @@ _CANCELS = ("cancellation", "uninvited")
 _KNOWN_KEPT = 4096
 _READY_KEPT = 256
 
-Ready = tuple[Form, InvitationTemplate | None]
-"""A content that is cut and encoded, and its calendar."""
+
+class Ready(NamedTuple):
+    """A content that is cut and encoded, its calendar, and the calendars of sessions that go along."""
+
+    form: Form
+    calendar: InvitationTemplate | None
+    sessions: tuple[InvitationTemplate, ...]
 
 
 class Own(NamedTuple):
@@ -53,7 +61,8 @@ _NOTHING_OWN = Own()
 class About:
     """What a message is made from, but for its recipient: the event, and the step or else the purpose.
 
-    `reply` is what a confirmation confirms. `own` is the same for all but those who were taken off, or put back.
+    `reply` is what a confirmation confirms, `plan` what is told of an itinerary. `own` is the same for all but those
+    who were taken off, or put back.
     """
 
     event: Event
@@ -61,6 +70,7 @@ class About:
     purpose: str
     reply: str = ""
     own: Own = _NOTHING_OWN
+    plan: Plan | None = None
 
     @property
     def template(self) -> str:
@@ -83,7 +93,7 @@ class Contents:
     def rendered(self, session: Session, about: About, locale: str, timezone: str, now: datetime) -> MessageContent:
         """What is said to people of a locale and a zone, with marks. InputError where a template is faulty.
 
-        Whoever declined gets no calendar with their confirmation: it would ask them again.
+        Whoever declined gets no calendar of the event with their confirmation: it would ask them again.
         """
         event, step = about.event, about.step
         occasion = Occasion(
@@ -92,13 +102,16 @@ class Contents:
             days_after=step.offset_days if step else 0,
             reply=about.reply,
         )
-        subject = subject_of(session, event, about.purpose)
+        subject = subject_of(session, event, about.purpose, about.plan)
         said = self._renderer.render(about.template, subject, locale, timezone, occasion)
         method: Method | None = "CANCEL" if about.purpose in _CANCELS else "REQUEST"
-        if (step and not step.calendar) or about.reply == "declined":
+        if (step and not step.calendar) or about.reply == "declined" or about.purpose == ITINERARY:
             method = None
         calendar = InvitationTemplate(_entry(about), method).head if method else None
-        facts = json.dumps([asdict(said), method, (calendar or b"").decode()], sort_keys=True)
+        sessions = _session_heads(session, event, about.plan) if about.plan and about.plan.news else None
+        facts = json.dumps(
+            [asdict(said), method, (calendar or b"").decode(), *([sessions] if sessions else [])], sort_keys=True
+        )
         return MessageContent(
             digest=hashlib.sha256(facts.encode()).hexdigest(),
             template=about.template,
@@ -110,6 +123,7 @@ class Contents:
             html=said.html,
             calendar=calendar,
             method=method,
+            sessions=sessions,
             created_at=now,
         )
 
@@ -119,6 +133,7 @@ class Contents:
         key = (
             about.template, self._renderer.version(about.template, language), language, timezone,
             event.id, event.changed_at, event.state, about.step.id if about.step else None, about.reply, about.own,
+            about.plan,
         )  # fmt: skip
         id, digest = self._known.get(key, (0, ""))
         # The transaction that wrote it may have been undone, and its number may be another's by now.
@@ -173,4 +188,19 @@ def form_of(content: MessageContent) -> Ready:
     calendar = None
     if content.calendar is not None:
         calendar = InvitationTemplate.kept(content.calendar, cast(Method, content.method))
-    return Form(content.subject, content.text, content.html, content.calendar or b""), calendar
+    sessions = tuple(InvitationTemplate.kept(head.encode(), method) for method, head in content.sessions or ())
+    heads = [template.head for template in sessions]
+    return Ready(Form(content.subject, content.text, content.html, content.calendar or b"", heads), calendar, sessions)
+
+
+def _session_heads(session: Session, event: Event, plan: Plan) -> list[tuple[Method, str]]:
+    """METHOD and head of the object of each session that a message has news of."""
+    items = {item.id: item for item in sessions_of(session, event)}
+    return [
+        (said.method, _session_head(session_event(event, items[said.session]), said.sequence, as_of, said.method))
+        for said, as_of, _ in plan.news
+    ]
+
+
+def _session_head(entry: CalendarEvent, sequence: int, as_of: datetime, method: Method) -> str:
+    return InvitationTemplate(replace(entry, sequence=sequence, changed=as_of), method).head.decode()

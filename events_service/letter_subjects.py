@@ -9,18 +9,22 @@ from typing import Any
 from sqlmodel import Session, col, select
 
 from events_service.db.tables import Event, EventChange, EventSession
+from events_service.event_rows import sessions_of
 from events_service.feed_contents import place
+from events_service.itinerary_rows import Plan
 from events_service.mail.moments import Span
-from events_service.mail.render import AgendaItem, Subject
+from events_service.mail.render import AgendaItem, Change, Subject
 
 
-def subject_of(session: Session, event: Event, purpose: str) -> Subject:
-    """The event as it is now; for the purpose `update` also when and where it was before it last moved."""
-    agenda = session.exec(
-        select(EventSession)
-        .where(EventSession.event_id == event.id, col(EventSession.cancelled_at).is_(None))
-        .order_by(col(EventSession.position))
-    )
+def subject_of(session: Session, event: Event, purpose: str, plan: Plan | None = None) -> Subject:
+    """The event as it is now; for the purpose `update` also when and where it was before it last moved.
+
+    With a `plan` its agenda is the reader's own, and what is new of that is said beside it.
+    """
+    items = {item.id: item for item in sessions_of(session, event)}
+    agenda = [item for item in items.values() if item.cancelled_at is None]
+    if plan is not None:
+        agenda = [items[id] for id, _ in plan.attended]
     was, was_at = _was(session, event) if purpose == "update" else (None, "")
     return Subject(
         title=event.title,
@@ -36,6 +40,8 @@ def subject_of(session: Session, event: Event, purpose: str) -> Subject:
         was=was,
         was_at=was_at,
         reason=event.cancel_reason or "",
+        personal=plan is not None,
+        changes=[Change(_agenda_item(event, items[one.said.session]), one.what) for one in (plan.news if plan else ())],
     )
 
 

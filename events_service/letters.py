@@ -23,7 +23,8 @@ from events_service.config import Settings, templates_dir
 from events_service.db.session import one_of
 from events_service.db.tables import Attendee, CampaignStep, Event, Person
 from events_service.db.writer import run_many
-from events_service.domain.delivery import CONFIRMATION, delivery_key, message_id
+from events_service.domain.delivery import CONFIRMATION, ITINERARY, delivery_key, message_id
+from events_service.itinerary_rows import CARRIERS, Plan, Reader, plans
 from events_service.leases import ROWS, Claimed
 from events_service.letter_contents import About, Contents, Own, Ready, form_of
 from events_service.mail.compose import Form, Letter
@@ -40,7 +41,8 @@ _FROZEN = ("content_id", "fields", "sequence", "message_id")
 class Draft(NamedTuple):
     """A claimed delivery that is ready to be filled: its row, whom it goes to, and the form of its content.
 
-    `partstat` is what the calendar says of their answer (RFC 5545 3.2.12).
+    `sessions` are the objects of sessions that go along. `partstat` is what the calendar says of their answer to the
+    event (RFC 5545 3.2.12).
     """
 
     row: Claimed
@@ -49,6 +51,7 @@ class Draft(NamedTuple):
     event_slug: str
     form: Form
     calendar: InvitationTemplate | None
+    sessions: tuple[InvitationTemplate, ...]
     partstat: str
 
 
@@ -104,9 +107,11 @@ class Letters:
     def freeze(self, session: Session, rows: Sequence[Claimed], now: datetime) -> list[Draft]:
         """Give each row its content, the names in it and its Message-ID, unless it has them; then draft it.
 
-        One whose person is there no longer is left out. InputError where a template is faulty.
+        One whose person is there no longer is left out, and so is one of an itinerary that has nothing new to say.
+        InputError where a template is faulty.
         """
         found = _sources(session, rows)
+        itineraries = _plans(session, rows, found)
         drafts: list[Draft] = []
         frozen: list[dict[str, Any]] = []
         numbers: dict[tuple[Any, ...], int] = {}
@@ -123,15 +128,18 @@ class Letters:
             reply = place.reply if told else ""
             number = row.content_id
             if number is None:
+                plan = itineraries.get(row.id)
+                if row.purpose == ITINERARY and not (plan and plan.news):
+                    continue
                 confirmed = reply if row.purpose == CONFIRMATION else ""
                 own = place.own
-                group = (row.event_id, row.step_id, row.purpose, person.locale, person.timezone, confirmed, own)
+                group = (row.event_id, row.step_id, row.purpose, person.locale, person.timezone, confirmed, own, plan)
                 if group not in numbers:
-                    about = About(event, step, row.purpose, confirmed, own)
+                    about = About(event, step, row.purpose, confirmed, own, plan)
                     numbers[group] = self._contents.number(session, about, person.locale, person.timezone, now)
                 number = numbers[group]
                 id = row.message_id or message_id(row.key, self._secret, self._domain)
-                said = self._fields(event, person.name)
+                said = self._fields(event, person.name, plan)
                 row = row._replace(content_id=number, fields=said, sequence=event.sequence, message_id=id)
                 frozen.append({"row": row.id} | {f"to_{name}": getattr(row, name) for name in _FROZEN})
             if number not in ready:
@@ -148,16 +156,18 @@ class Letters:
         """The message that a step would send to an attendee, as it would be filled at `now`; nothing is kept."""
         person = session.get_one(Person, attendee.person_id)
         place = _Place(attendee.reply, attendee.sequence_ahead, attendee.removed_at, attendee.returned_at)
-        about = About(event, step, "campaign", own=place.own)
-        form, calendar = form_of(self._contents.rendered(session, about, person.locale, person.timezone, now))
+        reader = Reader(0, event.id or 0, attendee.id or 0, introduces=True)
+        plan = plans(session, [reader], {reader.event_id: event}).get(0) if step.itinerary else None
+        about = About(event, step, "campaign", own=place.own, plan=plan)
+        ready = form_of(self._contents.rendered(session, about, person.locale, person.timezone, now))
         key = delivery_key("campaign", event.id or 0, step.key, person.id or 0, attendee.sequence_ahead)
         row = Claimed(
             id=0, key=key, purpose="campaign", priority=1, event_id=event.id, step_id=step.id, attendee_id=attendee.id,
             person_id=person.id, attempts=1, due_at=now, next_at=now, sequence=event.sequence, content_id=None,
-            fields=self._fields(event, person.name), message_id=message_id(key, self._secret, self._domain),
+            fields=self._fields(event, person.name, plan), message_id=message_id(key, self._secret, self._domain),
         )  # fmt: skip
         partstat = _partstat(attendee.reply)
-        return self.fill(Draft(row, person.email, step.wave or "", event.slug, form, calendar, partstat), now)
+        return self.fill(Draft(row, person.email, step.wave or "", event.slug, *ready, partstat), now)
 
     def fill(self, draft: Draft, at: datetime) -> Outgoing:
         """The message, dated `at`. InputError for an address or a link that no message can hold."""
@@ -174,10 +184,16 @@ class Letters:
         listed = row.purpose != CONFIRMATION
         wanted = draft.form.fields | {"unsubscribe_url"}
         values |= {field: self._url(field, row, draft.wave) for field in wanted if field not in values}
-        calendar = None
-        if draft.calendar is not None:
+        calendar, sessions = None, []
+        if draft.calendar is not None or draft.sessions:
             organiser, attendee = Mailbox(organiser_name, reply_to), Mailbox(name, draft.email)
-            calendar = draft.calendar.fill(attendee, organiser, draft.partstat, sent_by=self._sender)
+            if draft.calendar is not None:
+                calendar = draft.calendar.fill(attendee, organiser, draft.partstat, sent_by=self._sender)
+            sessions = [
+                # Whoever has an itinerary has accepted the event.
+                (one.method, one.fill(attendee, organiser, "ACCEPTED", sent_by=self._sender))
+                for one in draft.sessions
+            ]
         letter = Letter(
             sender=self._from,
             recipient=draft.email,
@@ -190,18 +206,31 @@ class Letters:
             calendar=calendar,
             method=draft.calendar.method if draft.calendar else "",
             return_path=bounce_address(self._settings, row.id) if self._settings.verp else "",
+            sessions=sessions,
         )
         return draft.form.fill(letter, at)
 
-    def _fields(self, event: Event, name: str) -> dict[str, str]:
-        """The names that a message keeps on every attempt."""
-        return {"name": name, "organiser": event.organiser_name or self._sender_name}
+    def _fields(self, event: Event, name: str, plan: Plan | None) -> dict[str, Any]:
+        """The names that a message keeps on every attempt, and what it says of sessions."""
+        names = {"name": name, "organiser": event.organiser_name or self._sender_name}
+        return names if plan is None else {**names, "sessions": plan.sessions}
 
     def _url(self, field: str, row: Claimed, wave: str) -> str:
         """The link that a mark stands for."""
         if field == "survey_url":
             return f"{self._base}/survey/{mail_token(self._secret, 'survey', row.attendee_id or 0, wave)}"
         return f"{self._base}/unsubscribe/{mail_token(self._secret, 'unsubscribe', row.person_id or 0)}"
+
+
+def _plans(session: Session, rows: Sequence[Claimed], found: _Sources) -> dict[int, Plan]:
+    """What those of the rows that have no content yet say of their readers' itineraries; most say nothing of it."""
+    introducing = {id for id, step in found.steps.items() if step.itinerary}
+    readers = [
+        Reader(row.id, row.event_id or 0, row.attendee_id, row.step_id in introducing)
+        for row in rows
+        if row.content_id is None and row.attendee_id and (row.step_id in introducing or row.purpose in CARRIERS)
+    ]
+    return plans(session, readers, found.events)
 
 
 def _sources(session: Session, rows: Sequence[Claimed]) -> _Sources:
@@ -240,15 +269,21 @@ def _partstat(reply: str) -> str:
     return _PARTSTAT.get(reply, "NEEDS-ACTION")
 
 
-def readable(message: Outgoing) -> dict[str, str | None]:
-    """A message as a person, or a program without a mail parser, reads it: main headers, text, HTML and calendar."""
+def readable(message: Outgoing) -> dict[str, Any]:
+    """A message as a person, or a program without a mail parser, reads it: main headers, text, HTML and calendar.
+
+    `calendar` is the event's, null where there is none; `sessions` has those of sessions.
+    """
     read = message_from_bytes(message.data, policy=policy.default)
-    parts = {part.get_content_type(): part.get_content() for part in read.walk() if not part.is_multipart()}
+    leaves = [part for part in read.walk() if not part.is_multipart()]
+    parts = {part.get_content_type(): part.get_content() for part in leaves if not part.is_attachment()}
+    attached = [part for part in leaves if part.is_attachment() and part.get_content_type() == "text/calendar"]
     return {
         **{name: read[name.replace("_", "-")] for name in ("from", "to", "subject", "reply_to", "message_id")},
         "text": parts["text/plain"],
         "html": parts["text/html"],
         "calendar": parts.get("text/calendar"),
+        "sessions": [part.get_content() for part in attached],
     }
 
 

@@ -21,8 +21,10 @@ from events_service.db.session import Database
 from events_service.db.tables import (
     Attendee,
     AttendeeReply,
+    AttendeeSession,
     Delivery,
     Event,
+    EventSession,
     Feed,
     Intake,
     Outcome,
@@ -39,6 +41,7 @@ _NOT_PERSONAL = (
     "person_id",
     "attendee_id",
     "event_id",
+    "session_id",
     "response_id",
     "email_hash",
     "token_sha256",
@@ -54,14 +57,21 @@ def export(session: Session, email: str) -> dict[str, Any]:
     places = session.exec(select(Attendee).where(Attendee.person_id == person.id).order_by(col(Attendee.id))).all()
     ids = [place.id for place in places]
     event_of = {place.id: slugs.get(place.event_id) for place in places}
+    choices = session.exec(_of(AttendeeSession, "attendee_id", ids)).all()
+    replies = session.exec(_of(AttendeeReply, "attendee_id", ids)).all()
+    titles = _titles(session, [row.session_id for row in (*choices, *replies)])
     responses = session.exec(_of(SurveyResponse, "attendee_id", ids)).all()
     wave_of = {answered.id: (event_of[answered.attendee_id], answered.wave) for answered in responses}
     return {
         "person": {**row, "created_at": person.created_at, "changed_at": person.changed_at},
         "attendances": [{"event": event_of[place.id], **_plain(place)} for place in places],
         "replies": [
-            {"event": event_of[reply.attendee_id], **_plain(reply)}
-            for reply in session.exec(_of(AttendeeReply, "attendee_id", ids))
+            {"event": event_of[reply.attendee_id], "session": titles.get(reply.session_id), **_plain(reply)}
+            for reply in replies
+        ],
+        "sessions": [
+            {"event": event_of[choice.attendee_id], "session": titles[choice.session_id], **_plain(choice)}
+            for choice in choices
         ],
         "deliveries": [
             {"event": slugs.get(delivery.event_id), **_plain(delivery)}
@@ -106,6 +116,7 @@ def erase(session: Session, email: str, now: datetime) -> dict[str, Any]:
         "feeds": len(session.exec(_feeds(person)).all()),
         "deliveries": _strip_deliveries(session, person, ids, now),
         "replies": _delete(session, AttendeeReply, col(AttendeeReply.attendee_id).in_(ids)),
+        "sessions": _delete(session, AttendeeSession, col(AttendeeSession.attendee_id).in_(ids)),
         "answers": _strip_answers(session, ids),
         "attendances": _strip_places(session, ids, now),
     }
@@ -221,6 +232,11 @@ def _strip_places(session: Session, ids: list[int], now: datetime) -> int:
         sa.update(Attendee).where(col(Attendee.id).in_(ids)).values(person_id=None, reply_note="", removal_reason=None)
     )
     return changed + _changed(session.execute(past))
+
+
+def _titles(session: Session, ids: Sequence[int | None]) -> dict[int | None, str]:
+    """What those sessions are called, by number."""
+    return dict(session.exec(select(EventSession.id, EventSession.title).where(col(EventSession.id).in_(ids))).all())
 
 
 def _theirs(person: Person, ids: list[Any]) -> sa.ColumnElement[bool]:

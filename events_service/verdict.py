@@ -14,7 +14,14 @@ from sqlmodel import Session, SQLModel
 from events_service.db import tables as _tables  # noqa: F401  (fills the metadata)
 from events_service.db.session import one_of
 from events_service.db.types import UTCDateTime
-from events_service.domain.delivery import CONFIRMATION, HELD_BY_ORGANISER, HELD_BY_REVIEW, HELD_FOR_REPLY, HELD_LATE
+from events_service.domain.delivery import (
+    CONFIRMATION,
+    HELD_BY_ORGANISER,
+    HELD_BY_REVIEW,
+    HELD_FOR_REPLY,
+    HELD_LATE,
+    ITINERARY,
+)
 
 _TABLES = SQLModel.metadata.tables
 
@@ -72,7 +79,7 @@ def verdict(gated_programmes: tuple[str, ...]) -> sa.ScalarSelect[Any]:
         sa.exists().where(
             confirmed.c.attendee_id == row.c.attendee_id, confirmed.c.applied, confirmed.c.at == row.c.created_at,
             reply.c.attendee_id == row.c.attendee_id, reply.c.applied, reply.c.at > row.c.created_at,
-            reply.c.reply != confirmed.c.reply,
+            reply.c.reply != confirmed.c.reply, reply.c.session_id.is_(None), confirmed.c.session_id.is_(None),
         ),
     )  # fmt: skip
     # Who was taken off the event is told that alone, or that it is off; what was written before they were put back
@@ -88,7 +95,7 @@ def verdict(gated_programmes: tuple[str, ...]) -> sa.ScalarSelect[Any]:
     # its fence; of our own chunk, each commit shows what is in DATA.
     earlier = _TABLES["delivery"].alias("v_earlier")
     overtakes = sa.and_(
-        sa.or_(row.c.purpose.in_(("update", "uninvited", "cancellation")), attendee.c.sequence_ahead > 0),
+        sa.or_(row.c.purpose.in_(("update", "uninvited", "cancellation", ITINERARY)), attendee.c.sequence_ahead > 0),
         sa.exists().where(
             earlier.c.attendee_id == row.c.attendee_id, earlier.c.id < row.c.id, earlier.c.state == "sending",
             sa.or_(earlier.c.in_data_at.is_not(None), earlier.c.lease_token != row.c.lease_token),

@@ -10,12 +10,23 @@ import pytest
 import sqlalchemy as sa
 from sqlmodel import Session, SQLModel, col, select
 
-from events_service import attendees, campaigns, events, feeds, guest_lists, people, personal_data, surveys
+from events_service import (
+    attendees,
+    campaigns,
+    events,
+    feeds,
+    guest_lists,
+    itineraries,
+    people,
+    personal_data,
+    surveys,
+)
 from events_service.config import Settings
 from events_service.db.session import Database
 from events_service.db.tables import (
     Attendee,
     AttendeeReply,
+    AttendeeSession,
     Delivery,
     Intake,
     Outcome,
@@ -26,6 +37,7 @@ from events_service.db.tables import (
 from events_service.db.types import UTCDateTime
 from events_service.errors import NotFoundError
 from tests.attendance import ENDS, STARTS, make_attendee, make_campaign, make_delivery, make_event, make_person
+from tests.delegates import agenda
 from tests.ledger import INVITED, House, invite, started
 
 EMAIL = "zoe.marker@example.org"
@@ -47,6 +59,8 @@ def past(database: Database) -> Database:
         attendees.add(session, to_come, zoe, None, BEFORE)
         attendees.set_reply(session, place, "accepted", via="mail", note="I have a peanut-allergy", now=BEFORE)
         attendees.check_in(session, place, STARTS)
+        agenda(session, mission)
+        itineraries.choose(session, mission, place, [4], [], BEFORE)
         step = make_campaign(session, mission, {"after": "mission"})["after"]
         make_delivery(session, place, step, fields={"name": NAME}, last_error=f"450 <{EMAIL}> busy")
         make_delivery(session, place, step, key="a", message_id="a", state="pending", sent_at=None)
@@ -113,11 +127,20 @@ def test_erasing_leaves_no_trace_in_any_table(past: Database) -> None:
         done = personal_data.erase(session, EMAIL.title(), AFTER)
     assert done == {
         "email": EMAIL,
-        "erased": {"feeds": 1, "deliveries": 4, "replies": 1, "answers": 3, "attendances": 2, "suppressions": 1},
+        "erased": {
+            "feeds": 1,
+            "deliveries": 4,
+            "replies": 2,
+            "sessions": 1,
+            "answers": 3,
+            "attendances": 2,
+            "suppressions": 1,
+        },
     }
     with past.read() as session:
         assert personal_data.mentions(session, EMAIL, NAME) == []
         assert found_in(dump(session)) == []
+        assert session.exec(select(AttendeeSession)).all() == []
         with pytest.raises(NotFoundError):
             people.find(session, EMAIL)
 
@@ -259,7 +282,12 @@ def test_export_holds_everything(past: Database) -> None:
         ("munich", "speaker", "accepted"),
         ("next-year", "delegate", "none"),
     ]
-    assert [(reply["event"], reply["note"]) for reply in document["replies"]] == [("munich", "I have a peanut-allergy")]
+    assert [(reply["event"], reply["session"], reply["note"]) for reply in document["replies"]] == [
+        ("munich", None, "I have a peanut-allergy"),
+        ("munich", "A day in the Alps", ""),
+    ]
+    (chosen,) = document["sessions"]
+    assert (chosen["event"], chosen["session"], chosen["attends"]) == ("munich", "A day in the Alps", True)
     assert [delivery["state"] for delivery in document["deliveries"]] == ["sent", "pending", "unknown", "sent"]
     assert {answer["question"] for answer in document["answers"]} >= {"dropped", "counted"}
     assert [found["note"] for found in document["outcomes"] if found["kind"] == "funding"] == [

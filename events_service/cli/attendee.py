@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -92,6 +93,43 @@ def reply(
         document = [guest_lists.as_json(session, attendee)]
     run.say(applied.why)
     _show(run, document)
+
+
+@verb(app, "sessions")
+def sessions(
+    run: Run,
+    ref: Ref,
+    email: Email,
+    attend: Annotated[
+        list[int], typer.Option("--attend", metavar="N", help="They attend session N; may be repeated.")
+    ] = [],  # noqa: B006
+    leave: Annotated[
+        list[int], typer.Option("--leave", metavar="N", help="They leave session N; may be repeated.")
+    ] = [],  # noqa: B006
+) -> None:
+    """Show which sessions somebody attends, and change it. N is the session's, as shown here and by `event show`."""
+    from events_service import attendees, events, itineraries, people
+
+    with run.write() if attend or leave else run.read() as session:
+        event = events.find(session, ref)
+        attendee = attendees.find(session, event, people.normalise_email(email))
+        said = itineraries.choose(session, event, attendee, attend, leave, run.now) if attend or leave else None
+        document = itineraries.listing(session, event, attendee)
+        declined = attendee.reply == "declined"
+    if said is not None:
+        run.say("; ".join(said) or "nothing changed: it was so already")
+        if said and declined:
+            run.say(f"{email} has declined {ref}, so this counts once they accept it")
+
+    def human(console: Console) -> None:
+        rows = [
+            (one["n"], one["attends"], f"{datetime.fromisoformat(one['starts']):%Y-%m-%d %H:%M}", one["timezone"],
+             one["kind"], one["title"])
+            for one in document
+        ]  # fmt: skip
+        console.print(table(("n", "attends", "starts", "timezone", "kind", "session"), rows))
+
+    run.emit(document, human)
 
 
 @verb(app, "checkin")

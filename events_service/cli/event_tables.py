@@ -67,6 +67,7 @@ def show_event(run: Run, document: dict[str, Any]) -> None:
         if document.get("sessions"):
             agenda = [
                 (
+                    one["n"],
                     _minute(one["starts"]),
                     one["kind"],
                     one["title"],
@@ -75,7 +76,7 @@ def show_event(run: Run, document: dict[str, Any]) -> None:
                 )
                 for one in document["sessions"]
             ]
-            console.print(table(("starts", "kind", "session", "venue", ""), agenda, title="Agenda"))
+            console.print(table(("n", "starts", "kind", "session", "venue", ""), agenda, title="Agenda"))
         if document.get("waivers"):
             waived = [(one["code"], one["reason"], f"{one['granted_at']:%Y-%m-%d}") for one in document["waivers"]]
             console.print(table(("rule", "reason", "granted"), waived, title="Waivers"))

@@ -88,7 +88,8 @@ class Late(_Fact):
 class Step(_Fact):
     """One step. `survey` and `wave` say what it asks for; `unanswered` leaves out those who answered that wave.
 
-    `calendar` adds the calendar request. `unknown` is what becomes of a message of which nobody can know whether it
+    `calendar` adds the calendar request of the event, `itinerary` those of the sessions that the recipient attends:
+    only who accepted the event has such. `unknown` is what becomes of a message of which nobody can know whether it
     arrived: held for a person's word, or sent once more with the same identifiers.
     """
 
@@ -99,6 +100,7 @@ class Step(_Fact):
     late: Late
     repeat: Repeat | None = None
     calendar: bool = False
+    itinerary: bool = False
     survey: Key | None = None
     wave: Key | None = None
     unanswered: bool = False
@@ -111,6 +113,14 @@ class Step(_Fact):
             raise ValueError("survey and wave go together")
         if self.unanswered and self.survey is None:
             raise ValueError("unanswered needs a survey and a wave")
+        return self
+
+    @model_validator(mode="after")
+    def _itinerary_is_for_those_who_come(self) -> Self:
+        if self.itinerary and self.audience.replies != ("accepted",):
+            raise ValueError('itinerary needs audience = { replies = ["accepted"] }: others have none')
+        if self.itinerary and self.at.anchor == "end":
+            raise ValueError('itinerary needs a moment with anchor = "start": sessions are over at the end')
         return self
 
 

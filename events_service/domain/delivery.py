@@ -53,6 +53,9 @@ HELD_IN_DOUBT = "restored: may have gone"
 CONFIRMATION = "confirmation"
 """The purpose of a message that says what somebody's reply is on record as."""
 
+ITINERARY = "itinerary"
+"""The purpose of a message that tells somebody of changes to the sessions that they attend, and of nothing else."""
+
 LOST_TOO_OFTEN = 5
 """A message fails whose workers were lost so often before its DATA, one after the other: it may be what kills them."""
 

@@ -2,7 +2,8 @@
 
 The shape is multipart/mixed[ multipart/alternative[ text/plain, text/html, text/calendar; method=… ], invite.ics ]
 with a calendar, multipart/alternative without (RFC 6047; the same bytes twice, as mail programs differ in which they
-take). The calendar part has no Content-Disposition and its `method` equals the object's. Everything is 7-bit.
+take). The calendar part has no Content-Disposition and its `method` equals the object's. Objects of sessions follow in
+the multipart/mixed, each an attachment text/calendar; method=… of its own. Everything is 7-bit.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import binascii
 import hashlib
 import html
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from email.utils import format_datetime
 from functools import lru_cache
@@ -26,6 +27,8 @@ _B64_BYTES = 57
 
 class Letter(NamedTuple):
     """What is one recipient's own: address and name, the values of the marks, headers, and the calendar's bytes.
+
+    `sessions` are the calendars that are attached besides, each with its method.
 
     `sender` is a mailbox such as `Events desk <events@example.org>`; `unsubscribe_url` and `list_id` go into the list
     headers where given (RFC 8058, RFC 2919). Bounces go to `return_path`, by default to the sender's own address.
@@ -43,21 +46,23 @@ class Letter(NamedTuple):
     calendar: bytes | None = None
     method: str = "REQUEST"
     return_path: str = ""
+    sessions: Sequence[tuple[str, bytes]] = ()
 
 
 class Form:
     """A rendered message, cut at its marks, encoded where it is the same for all, and ready to be filled.
 
-    `calendar_head` is what the calendars of its letters begin with.
+    `calendar_head` is what the calendars of its letters begin with, `session_heads` the same of those of sessions.
     """
 
-    def __init__(self, subject: str, text: str, html_text: str, calendar_head: bytes = b"") -> None:
+    def __init__(
+        self, subject: str, text: str, html_text: str, calendar_head: bytes = b"", session_heads: Sequence[bytes] = ()
+    ) -> None:
         self._subject = text_line("Subject", subject)
         self._text = _QuotedPrintable(text, str)
         self._html = _QuotedPrintable(html_text, html.escape)
-        # Base64 by whole lines: what follows is then encoded as if the head stood before it.
-        self._head = calendar_head[: len(calendar_head) // _B64_BYTES * _B64_BYTES]
-        self._head_lines = _base64(self._head)
+        self._calendar = _Base64(calendar_head)
+        self._sessions = [_Base64(head) for head in session_heads]
         self.fields = self._text.fields | self._html.fields
 
     def fill(self, letter: Letter, at: datetime) -> Outgoing:
@@ -71,15 +76,18 @@ class Form:
             _part("text/plain; charset=utf-8", self._text.fill(letter.values)),
             _part("text/html; charset=utf-8", self._html.fill(letter.values)),
         ]
-        if letter.calendar is None:
-            body = _multipart("alternative", boundary, parts)
-        else:
-            encoded = self._calendar(letter.calendar)
+        attached = []
+        if letter.calendar is not None:
+            encoded = self._calendar.fill(letter.calendar)
             parts.append(_part(f"text/calendar; charset=utf-8; method={letter.method}", encoded, "base64"))
-            attached = _part(
-                'application/ics; name="invite.ics"', encoded, "base64", 'attachment; filename="invite.ics"'
+            attached.append(
+                _part('application/ics; name="invite.ics"', encoded, "base64", 'attachment; filename="invite.ics"')
             )
-            body = _multipart("mixed", boundary + "m", [_multipart("alternative", boundary, parts), attached])
+        if letter.sessions:
+            attached += self._attached(letter.sessions)
+        body = _multipart("alternative", boundary, parts)
+        if attached:
+            body = _multipart("mixed", boundary + "m", [body, *attached])
         return Outgoing(
             sender=letter.return_path or read_mailbox(letter.sender)[1],
             recipient=letter.recipient,
@@ -87,10 +95,12 @@ class Form:
             data=self._headers(letter, at) + body,
         )
 
-    def _calendar(self, content: bytes) -> bytes:
-        if self._head and content.startswith(self._head):
-            return self._head_lines + _base64(content[len(self._head) :])
-        return _base64(content)
+    def _attached(self, sessions: Sequence[tuple[str, bytes]]) -> Iterator[bytes]:
+        """Each an attachment with a method of its own, of which a message may have several (RFC 6047 4.5)."""
+        for number, ((method, content), form) in enumerate(zip(sessions, self._sessions, strict=True), 1):
+            name = f"session-{number}.ics"
+            kind = f'text/calendar; charset=utf-8; method={method}; name="{name}"'
+            yield _part(kind, form.fill(content), "base64", f'attachment; filename="{name}"')
 
     def _headers(self, letter: Letter, at: datetime) -> bytes:
         lines = [
@@ -133,6 +143,22 @@ class _QuotedPrintable:
     def fill(self, values: Mapping[str, str]) -> bytes:
         fit = fitting(values, self.fields, self._escape)
         return b"\r\n".join([one if isinstance(one, bytes) else _quoted(one.fill(fit)) for one in self._pieces])
+
+
+class _Base64:
+    """What calendars begin with, encoded once.
+
+    Base64 goes by whole lines: what follows is then encoded as if the head stood before it.
+    """
+
+    def __init__(self, head: bytes) -> None:
+        self._head = head[: len(head) // _B64_BYTES * _B64_BYTES]
+        self._lines = _base64(self._head)
+
+    def fill(self, content: bytes) -> bytes:
+        if self._head and content.startswith(self._head):
+            return self._lines + _base64(content[len(self._head) :])
+        return _base64(content)
 
 
 @lru_cache(maxsize=64)

@@ -45,10 +45,19 @@ class AgendaItem:
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """What became of a session on somebody's agenda: new, changed, cancelled, or that they left it."""
+
+    item: AgendaItem
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
 class Subject:
     """The event that a message is about. `was` and `was_at` are when and where it was before it moved.
 
-    `reason` is why it was cancelled.
+    `reason` is why it was cancelled. Where it is `personal`, its agenda is the reader's own, and `changes` are what the
+    calendar objects that come along say of it.
     """
 
     title: str
@@ -64,6 +73,8 @@ class Subject:
     was: Span | None = None
     was_at: str = ""
     reason: str = ""
+    personal: bool = False
+    changes: Sequence[Change] = field(default_factory=tuple)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +107,10 @@ _SAMPLE = Subject(
     was=_SPAN,
     was_at="Another place",
     reason="A reason.",
+    personal=True,
+    changes=[
+        Change(AgendaItem("A session", _SPAN, "A place"), what) for what in ("new", "changed", "cancelled", "left")
+    ],
 )
 
 
@@ -250,6 +265,10 @@ def values_of(subject: Subject, locale: str, timezone: str, occasion: Occasion) 
             "reason": one_line(subject.reason),
             "agenda": [item for item in agenda if item["kind"] != "leisure"],
             "leisure": [item for item in agenda if item["kind"] == "leisure"],
+            "personal": subject.personal,
+            "changes": [
+                _agenda_item(change.item, span.timezone, locale) | {"what": change.what} for change in subject.changes
+            ],
         },
     }
 

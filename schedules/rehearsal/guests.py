@@ -37,6 +37,7 @@ class _Known:
     """What a guest knows of one event: how often they were asked, in which version, and what they answered."""
 
     asked: int = 0
+    joining: int = 0
     sequence: int = -1
     surveys: Counter[str] = field(default_factory=Counter)
     invitation: Invitation | None = None
@@ -191,4 +192,7 @@ def _kind(mail: Mail, known: _Known) -> str:
         wave = survey.rpartition("/")[2].partition(".")[0].partition("-")[2]
         known.surveys[wave] += 1
         return wave
-    return "joining" if known.asked else "save-the-date"
+    if not known.asked:
+        return "save-the-date"
+    known.joining += 1
+    return "joining" if known.joining == 1 else "itinerary"

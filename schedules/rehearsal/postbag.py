@@ -78,7 +78,7 @@ class Mail:
 
     @cached_property
     def method(self) -> str:
-        """REQUEST or CANCEL where a calendar is in it, else ""."""
+        """REQUEST or CANCEL where a calendar of the event is in it, else ""; those of sessions are attached."""
         return self._parts.get("text/calendar", ("", b""))[0]
 
     @cached_property
@@ -110,6 +110,7 @@ class Mail:
         for piece in pieces:
             head, _, body = piece.partition(b"\n\n")
             kind = _TYPE.match(head)
-            if kind is not None and not kind[1].startswith(b"multipart"):
+            attached = b"Content-Disposition: attachment" in head
+            if kind is not None and not attached and not kind[1].startswith(b"multipart"):
                 found.setdefault(kind[1].decode(), ((kind[2] or b"").decode(), body))
         return found

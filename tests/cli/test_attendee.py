@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from sqlmodel import select
 
 from events_service.db.schema import open_database
+from events_service.db.tables import Event
 from tests.attendance import make_event, make_person
 from tests.cli.conftest import Command
+from tests.delegates import agenda
 
 AT = ("--at", "2023-09-01T10:00Z")
 ADA = "ada@example.org"
@@ -76,6 +79,52 @@ def test_what_cannot_be_done_is_one_line(desk: Command, words: tuple[str, ...], 
     assert (done.code, done.out) == (code, "")
     assert line in done.err
     assert done.err.count("\n") == 1
+
+
+def test_sessions_are_shown_and_chosen(desk: Command) -> None:
+    database = open_database("sqlite:///var/events.db")
+    with database.write() as session:
+        agenda(session, session.exec(select(Event)).one())
+    database.dispose()
+    desk("attendee", "add", "munich", ADA, *AT)
+    shown = desk("attendee", "sessions", "munich", " Ada@example.org", "--json")
+    assert (shown.code, shown.err) == (0, "")
+    assert shown.json[3] == {
+        "n": 4,
+        "title": "A day in the Alps",
+        "starts": "2023-10-13T09:00:00+02:00",
+        "ends": "2023-10-13T11:00:00+02:00",
+        "timezone": "Europe/Berlin",
+        "kind": "leisure",
+        "attends": False,
+    }
+    tried = desk("attendee", "sessions", "munich", ADA, "--attend", 4, "--leave", 1, "--leave", 2, "--dry-run", *AT)
+    assert tried.err.splitlines()[-1] == "dry run: nothing was changed"
+    chosen = desk("attendee", "sessions", "munich", ADA, "--attend", 4, "--leave", 1, "--leave", 2, "--json", *AT)
+    assert [one["attends"] for one in chosen.json] == [False, False, True, True]
+    assert chosen.err == (
+        "session 1: leaves, Welcome; session 2: leaves, Visit: cyber range; session 4: attends, A day in the Alps\n"
+    )
+    assert desk("attendee", "sessions", "munich", ADA, "--leave", 1, *AT).err == "nothing changed: it was so already\n"
+    assert "A day in the Alps" in desk("attendee", "sessions", "munich", ADA).out
+    desk("attendee", "reply", "munich", ADA, "declined", *AT)
+    later = desk("attendee", "sessions", "munich", ADA, "--attend", 1, *AT)
+    assert "ada@example.org has declined munich, so this counts once they accept it\n" in later.err
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "line"),
+    [
+        (("--leave", 1), 1, "error: munich has no session 1; it has none"),
+        (("--leave", 1, "--attend", 1), 2, "error: session 1 is named by both --attend and --leave"),
+    ],
+)
+def test_sessions_that_cannot_be_chosen_are_one_line(
+    desk: Command, words: tuple[object, ...], code: int, line: str
+) -> None:
+    desk("attendee", "add", "munich", ADA, *AT)
+    done = desk("attendee", "sessions", "munich", ADA, *words, *AT)
+    assert (done.code, done.out, done.err) == (code, "", f"{line}\n")
 
 
 def test_a_reply_to_a_past_event_is_refused_on_one_line(desk: Command) -> None:

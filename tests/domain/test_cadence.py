@@ -175,3 +175,29 @@ def test_what_ships_has_the_steps_of_a_campaign(key: str) -> None:
     chase = cadence.step("chase-2")
     assert chase is not None
     assert (chase.wave, chase.unanswered, cadence.step("chase-3")) == ("thanks", True, None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({'replies = ["accepted"]': 'replies = ["accepted", "tentative"]'}, "others have none"),
+        ({'anchor = "start", days = -7': 'anchor = "end", days = 1'}, "sessions are over at the end"),
+        ({"itinerary = true": "itinerary = 3"}, "should be a valid boolean"),
+    ],
+)
+def test_only_those_who_come_have_an_itinerary_and_only_before_the_end(changes: dict[str, str], why: str) -> None:
+    text = SHORT + "itinerary = true\n"
+    assert [step.itinerary for step in load_cadence(text, "short.toml").steps] == [False, False, False, True]
+    for before, after in changes.items():
+        assert before in text
+        text = text.replace(before, after)
+    with pytest.raises(CadenceFileError, match=rf"short\.toml: .*joining.*{why}"):
+        load_cadence(text, "short.toml")
+
+
+def test_the_cadences_of_what_we_run_bring_the_itinerary_with_the_joining_instructions() -> None:
+    having = {
+        key: [step.key for step in read_cadence(path).steps if step.itinerary]
+        for key, path in shipped("cadences").items()
+    }
+    assert having == {"conference": ["joining"], "joined": [], "mission": ["joining"]}

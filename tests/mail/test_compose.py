@@ -152,6 +152,27 @@ def test_the_shape_without() -> None:
     assert shape(fill("thanks")) == "multipart/alternative(text/plain, text/html)"
 
 
+def test_sessions_are_attached_each_with_a_method_of_its_own() -> None:
+    sessions = [(method, f"BEGIN:VCALENDAR\r\nMETHOD:{method}\r\nSUMMARY:Zoë {method}\r\n".encode() * 9)
+                for method in ("REQUEST", "CANCEL")]  # fmt: skip
+    heads = [sessions[0][1][:100], b""]
+    for event, outline in (
+        (None, "text/plain, text/html"),
+        (b"BEGIN:VCALENDAR\r\n", "text/plain, text/html, text/calendar"),
+    ):
+        said = Form("s", "text\n", "<p>html</p>", b"", heads).fill(letter(calendar=event, sessions=sessions), AT)
+        message = read(said.data)
+        invite = ", application/ics" if event else ""
+        assert (
+            shape(message) == f"multipart/mixed(multipart/alternative({outline}){invite}, text/calendar, text/calendar)"
+        )
+        attached = [part for part in message.walk() if (part.get_filename() or "").startswith("session-")]
+        assert [part.get_filename() for part in attached] == ["session-1.ics", "session-2.ics"]
+        assert [part["Content-Type"].params["method"] for part in attached] == ["REQUEST", "CANCEL"]
+        assert [part.get_payload(decode=True) for part in attached] == [content for _, content in sessions]
+        assert {part["Content-Type"].params["charset"] for part in attached} == {"utf-8"}
+
+
 def test_a_boundary_never_stands_in_the_text() -> None:
     boundary = fill().get_boundary()
     said = Form("s", f"{boundary}\n--{boundary}--\n", f"<p>--{boundary}</p>").fill(letter(), AT)

@@ -4,7 +4,15 @@ from sqlmodel import SQLModel
 
 from events_service.db.tables.calendars import EventObject, Feed, FeedContent
 from events_service.db.tables.campaigns import Campaign, CampaignStep, Delivery, MessageContent
-from events_service.db.tables.events import Attendee, AttendeeReply, Event, EventChange, EventSession, Waiver
+from events_service.db.tables.events import (
+    Attendee,
+    AttendeeReply,
+    AttendeeSession,
+    Event,
+    EventChange,
+    EventSession,
+    Waiver,
+)
 from events_service.db.tables.intake import Intake, MailboxPoll
 from events_service.db.tables.outcomes import Outcome, SurveyAnswer, SurveyResponse
 from events_service.db.tables.people import (
@@ -20,6 +28,7 @@ from events_service.db.tables.service import DataFolder, Heartbeat
 __all__ = [
     "Attendee",
     "AttendeeReply",
+    "AttendeeSession",
     "Campaign",
     "CampaignStep",
     "DataFolder",

@@ -27,8 +27,9 @@ class CampaignStep(SQLModel, table=True):
     """One step of a campaign, as its cadence said when the campaign started.
 
     Empty `roles` or `replies` mean any. `attendance` is any, attended or absent. `survey` names the wave that the
-    step asks for; `unanswered` restricts it to those who have not answered that wave. `answer` is what an organiser
-    said of an `ask` step: send or skip.
+    step asks for; `unanswered` restricts it to those who have not answered that wave. `itinerary` adds the calendar
+    objects of the sessions that the recipient attends. `answer` is what an organiser said of an `ask` step: send or
+    skip.
     """
 
     __tablename__ = "campaign_step"
@@ -53,13 +54,16 @@ class CampaignStep(SQLModel, table=True):
     min_gap_days: int = 0
     unknown_policy: str = "hold"
     calendar: bool = False
+    itinerary: bool = Field(default=False, sa_column_kwargs={"server_default": sa.false()})
     answer: str | None = None
 
 
 class MessageContent(SQLModel, table=True):
     """What a message says, rendered once for all recipients it is the same for, with marks where theirs go in.
 
-    Rows are never changed: a delivery that points here says the same on every attempt.
+    Rows are never changed: a delivery that points here says the same on every attempt. `calendar` is what the event's
+    object begins with, up to the people in it; `sessions` has the same of each session's: its place on the agenda,
+    METHOD and head.
     """
 
     __tablename__ = "message_content"
@@ -75,6 +79,7 @@ class MessageContent(SQLModel, table=True):
     html: str = Field(sa_type=sa.Text)
     calendar: bytes | None = Field(default=None, sa_type=sa.LargeBinary, nullable=True)
     method: str | None = None
+    sessions: list[Any] | None = Field(default=None, sa_type=sa.JSON(none_as_null=True), nullable=True)
     created_at: datetime = instant()
 
 

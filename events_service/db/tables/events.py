@@ -55,7 +55,7 @@ class Event(SQLModel, table=True):
 
 
 class EventSession(SQLModel, table=True):
-    """One dated item on an event's agenda or itinerary.
+    """One dated item on an event's agenda or itinerary, with a calendar object of its own.
 
     `sequence` and `changed_at` are its own, by the event's rule. One that was taken off the agenda stays, with when, so
     that its calendar entry can be crossed out; its `position` then comes after those that stand.
@@ -157,8 +157,27 @@ class Attendee(SQLModel, table=True):
     sequence_ahead: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
 
 
+class AttendeeSession(SQLModel, table=True):
+    """Whether an attendee attends a session, where that is not what its kind says by default.
+
+    `changed_at` is when whoever decided it did so. `declined_sequence` is the SEQUENCE of the object that they declined
+    in their calendar last: that one needs no CANCEL, and asking them again takes a higher one.
+    """
+
+    __tablename__ = "attendee_session"
+
+    attendee_id: int = Field(foreign_key="attendee.id", primary_key=True, ondelete="CASCADE")
+    session_id: int = Field(foreign_key="event_session.id", primary_key=True, ondelete="CASCADE", index=True)
+    attends: bool
+    changed_at: datetime = instant(index=True)
+    declined_sequence: int | None = None
+
+
 class AttendeeReply(SQLModel, table=True):
-    """Every reply that ever came, applied or not, and by which way: link, mail, organiser."""
+    """Every reply that ever came, applied or not, and by which way: link, mail, organiser.
+
+    One with a `session_id` answers for that session alone.
+    """
 
     __tablename__ = "attendee_reply"
 
@@ -170,3 +189,4 @@ class AttendeeReply(SQLModel, table=True):
     note: str = Field(default="", sa_type=sa.Text)
     applied: bool
     why: str = ""
+    session_id: int | None = Field(default=None, foreign_key="event_session.id", ondelete="CASCADE")
