@@ -222,6 +222,8 @@ def check_in(session: Session, attendee: Attendee, now: datetime) -> None:
         attendee.attended, attendee.attended_at = True, now
         session.add(attendee)
         session.flush()
+        if now > event.ends:
+            feeds.touch_tasks(session, attendee.event_id, now)
 
 
 def counts(session: Session, event_id: int) -> dict[str, int]:

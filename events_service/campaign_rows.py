@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
-from events_service import outbox
+from events_service import feeds, outbox
 from events_service.db.tables import Attendee, CampaignStep, Event, Person
 from events_service.domain.cadence import Cadence, Moment, due_at, expires_at
 from events_service.domain.delivery import TOLD, UNSENT, delivery_key
@@ -88,6 +88,8 @@ def write(
     now: datetime,
 ) -> int:
     made = [made for step in steps for one in people if (made := row(event, step, *one, now))]
+    if made and any(step.on_late == "ask" for step in steps):
+        feeds.touch_tasks(session, id_of(event), now)
     return outbox.post(session, made)
 
 

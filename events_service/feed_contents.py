@@ -7,7 +7,7 @@
 | event | slug | that event, private ones too, with its sessions: who made the address knows whom it is for |
 | person | person's number | the events that they are at and did not decline, private ones too, with the sessions |
 | institution | institution's number | the events that its people are at and did not decline, without the sessions |
-| organiser | - | every event, drafts as TENTATIVE, and the review points as whole days |
+| organiser | - | every event, drafts as TENTATIVE, the review points as whole days, and what is left to do |
 
 Who declined has said that it is not for their calendar; a later yes brings it back. Outside the organiser's feed an
 event is shown once it was approved, and for 30 days after it was cancelled. No feed has an ATTENDEE (RFC 5546 3.2.1).
@@ -15,9 +15,8 @@ event is shown once it was approved, and for 30 days after it was cancelled. No 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
@@ -26,7 +25,7 @@ from babel import Locale
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col, select
 
-from events_service.calendars.emit import feed, vevent, zone_uses
+from events_service.calendars.emit import feed, in_whole_days, vevent, zone_uses
 from events_service.calendars.model import CalendarEvent, EventStatus
 from events_service.calendars.zones import ZoneUse
 from events_service.db.tables import (
@@ -35,61 +34,53 @@ from events_service.db.tables import (
     EventChange,
     EventObject,
     EventSession,
-    Institution,
     Person,
-    ProgrammeRevision,
-    ReviewRecord,
 )
-from events_service.domain.programme import Programme
-from events_service.domain.programme_file import load_programme
-from events_service.domain.reviews import due_on
-from events_service.domain.timeline import day_begins
+from events_service.feed_blocks import Block, events_of, number_of
+from events_service.feed_programmes import in_force
+from events_service.feed_tasks import tasks
 
 KINDS = ("public", "theme", "market", "event", "person", "institution", "organiser")
 CANCELLED_FOR = timedelta(days=30)
 """How long a cancelled event stays, so that every subscriber's program sees it crossed out before it goes."""
 
-_COLOURS = {
-    "public": "teal", "theme": "royalblue", "market": "seagreen", "event": "steelblue", "person": "indigo",
-    "institution": "slateblue", "organiser": "firebrick",
-}  # fmt: skip
+COLOUR = "steelblue"
+"""Of a calendar with one event."""
+
 _STATUS: dict[str, EventStatus] = {"draft": "TENTATIVE", "cancelled": "CANCELLED"}
 _CHUNK = 500
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """A feed's bytes at a moment, and when time alone will change them (None: never)."""
+def blocks(
+    session: Session,
+    kind: str,
+    of: str,
+    now: datetime,
+    *,
+    all_day: bool = False,
+    numbers: Collection[int] | None = None,
+) -> list[Block]:
+    """The blocks of what such a feed shows at `now`, without its head: all, or those of `numbers`; never an empty one.
 
-    body: bytes
-    expires_at: datetime | None
-
-
-def show(session: Session, kind: str, of: str, now: datetime) -> Shown:
-    """What a feed of that kind shows at `now`. Bytes of single events that are not kept yet are made and kept."""
-    rows = [row for row in _rows(session, kind, of) if _stands(row, now)]
-    if kind == "theme":
-        rows = [row for row in rows if of in row.themes]
-    elif kind == "market":
-        rows = [row for row in rows if of in row.markets]
-    made = _make_missing(session, [row.id for row in rows if row.kept_at != row.changed_at])
-    with_sessions = kind in ("event", "person")
-    bodies: list[bytes] = []
-    zones: dict[str, None] = {}
+    With `all_day` events that span several local dates are whole days. Bytes of single events that are not kept yet are
+    made and kept.
+    """
+    chosen = _chosen(numbers)
+    rows = [row for row in _rows(session, kind, of, chosen, all_day) if _stands(row, now)]
+    if kind in ("theme", "market"):
+        rows = [row for row in rows if of in row.among]
+    made = _make_missing(session, [row.id for row in rows if not row.is_kept])
+    todo = tasks(session, chosen, in_force(session), now) if kind == "organiser" else {}
+    gathered: dict[int, _Gathered] = {}
     for row in rows:
-        kept = made.get(row.id) or row
-        bodies.append(kept.body)
-        zones[kept.timezones] = None
-        if with_sessions:
-            bodies.append(kept.session_body)
-            zones[kept.session_timezones] = None
-    uses = [use for text in zones for use in _read_zones(text)]
-    programmes = _programmes(session)
-    if kind == "organiser":
-        bodies += [vevent(point) for point in _review_points(session, programmes)]
-    name = _name(session, kind, of, [programme for programme, _, _ in programmes])
-    expiries = [row.cancelled_at + CANCELLED_FOR for row in rows if row.state == "cancelled"]
-    return Shown(feed(name, _COLOURS[kind], bodies, uses), min(expiries, default=None))
+        block = gathered.setdefault(number_of(row.id), _Gathered())
+        block.add(made.get(row.id) or row, all_day=all_day, with_sessions=kind in ("event", "person"))
+        if row.state == "cancelled":
+            block.expiries.append(row.cancelled_at + CANCELLED_FOR)
+        if row.id in todo:
+            block.bodies += map(vevent, todo[row.id].tasks)
+            block.expiries += todo[row.id].expiries
+    return [gathered[number].block(number) for number in sorted(gathered)]
 
 
 def is_public(session: Session, event: Event, now: datetime) -> bool:
@@ -100,7 +91,7 @@ def is_public(session: Session, event: Event, now: datetime) -> bool:
 def public_calendar(event: Event) -> bytes:
     """A calendar of that one event, without its sessions, for its public page."""
     entry = calendar_event(event)
-    return feed(event.title, _COLOURS["event"], [vevent(entry)], zone_uses(entry))
+    return feed(event.title, COLOUR, [vevent(entry)], zone_uses(entry))
 
 
 def calendar_event(event: Event) -> CalendarEvent:
@@ -156,9 +147,36 @@ def country_name(code: str) -> str:
     return str(Locale("en").territories.get(code, code)) if code else ""
 
 
-def known_themes(session: Session) -> list[str]:
-    """The keys of the themes of the programmes in force."""
-    return [theme.key for programme, _, _ in _programmes(session) for theme in programme.themes]
+class _Gathered:
+    """What goes into one block."""
+
+    def __init__(self) -> None:
+        self.bodies: list[bytes] = []
+        self.expiries: list[datetime] = []
+        self._zones: dict[str, tuple[str, str]] = {}
+
+    def add(self, kept: Any, *, all_day: bool, with_sessions: bool) -> None:
+        """Add an event by its kept bytes."""
+        if all_day and kept.day_body:
+            self.bodies.append(kept.day_body)
+        else:
+            self.bodies.append(kept.body)
+            self._need(kept.timezones)
+        if with_sessions:
+            self.bodies.append(kept.session_body)
+            self._need(kept.session_timezones)
+
+    def block(self, number: int) -> Block:
+        """All of it."""
+        zones = "".join(f"{tzid} {first} {last}\n" for tzid, (first, last) in sorted(self._zones.items()))
+        return Block(number, b"".join(self.bodies), zones, min(self.expiries, default=None))
+
+    def _need(self, timezones: str) -> None:
+        for line in timezones.splitlines():
+            # Dates as ISO 8601 writes them are in order as text.
+            tzid, first, last = line.split(" ")
+            known = self._zones.get(tzid, (first, last))
+            self._zones[tzid] = (min(first, known[0]), max(last, known[1]))
 
 
 def _is_public(session: Session, event: Event) -> bool:
@@ -176,18 +194,36 @@ def _stands(row: Any, now: datetime) -> bool:
     return row.state != "cancelled" or (row.cancelled_at is not None and now < row.cancelled_at + CANCELLED_FOR)
 
 
-def _rows(session: Session, kind: str, of: str) -> Sequence[Any]:
-    """Of each event what choosing and joining needs, with its kept bytes where there are some."""
+def _chosen(numbers: Collection[int] | None) -> sa.ColumnElement[bool]:
+    """Whether an event is in a block of these numbers; any event is where there are none."""
+    if numbers is None:
+        return sa.true()
+    ranges = [events_of(number) for number in sorted(numbers)]
+    return sa.or_(sa.false(), *(col(Event.id).between(ids.start, ids.stop - 1) for ids in ranges))
+
+
+def _rows(session: Session, kind: str, of: str, chosen: sa.ColumnElement[bool], all_day: bool) -> Sequence[Any]:
+    """Of each event what choosing and joining needs, with its kept bytes where there are some.
+
+    No more than that: of ten thousand events every column costs milliseconds.
+    """
+    columns = [
+        col(Event.id), col(Event.state), col(Event.cancelled_at),
+        sa.func.coalesce(col(EventObject.changed_at) == col(Event.changed_at), sa.false()).label("is_kept"),
+        col(EventObject.body), col(EventObject.timezones),
+    ]  # fmt: skip
+    if kind in ("theme", "market"):
+        columns.append((col(Event.themes) if kind == "theme" else col(Event.markets)).label("among"))
+    if kind in ("event", "person"):
+        columns += [col(EventObject.session_body), col(EventObject.session_timezones)]
+    if all_day:
+        columns.append(col(EventObject.day_body))
     query: Any = (
-        sa.select(
-            col(Event.id), col(Event.state), col(Event.cancelled_at), col(Event.changed_at),
-            col(Event.themes), col(Event.markets), col(EventObject.changed_at).label("kept_at"),
-            col(EventObject.body), col(EventObject.timezones),
-            col(EventObject.session_body), col(EventObject.session_timezones),
-        )
+        sa.select(*columns)
         .outerjoin(EventObject, col(EventObject.event_id) == col(Event.id))
-        .order_by(col(Event.starts), col(Event.id))
-    )  # fmt: skip
+        .where(chosen)
+        .order_by(col(Event.id))
+    )
     if kind != "organiser":
         approved = sa.and_(col(Event.state) == "cancelled", _was_approved(col(Event.id)))
         query = query.where(sa.or_(col(Event.state).in_(("approved", "done")), approved))
@@ -227,11 +263,13 @@ def _make_missing(session: Session, ids: list[int]) -> dict[int, EventObject]:
 def _object(event_id: int, event: Event, sessions: list[EventSession]) -> EventObject:
     entry = calendar_event(event)
     items = [session_event(event, item) for item in sessions]
+    body = vevent(entry)
     return EventObject(
         event_id=event_id,
         changed_at=event.changed_at,
         timezones=_write_zones(zone_uses(entry)),
-        body=vevent(entry),
+        body=body,
+        day_body=in_whole_days(entry, body),
         session_timezones=_write_zones(use for item in items for use in zone_uses(item)),
         session_body=b"".join(vevent(item) for item in items),
     )
@@ -249,69 +287,3 @@ def _keep(session: Session, objects: list[EventObject]) -> None:
 
 def _write_zones(uses: Iterable[ZoneUse]) -> str:
     return "".join(f"{use.tzid} {use.first} {use.last}\n" for use in uses)
-
-
-def _read_zones(text: str) -> Iterator[ZoneUse]:
-    for line in text.splitlines():
-        tzid, first, last = line.split(" ")
-        yield ZoneUse(tzid, date.fromisoformat(first), date.fromisoformat(last))
-
-
-def _programmes(session: Session) -> list[tuple[Programme, ProgrammeRevision, datetime]]:
-    """Each programme in force, its revision, and when its first revision was loaded."""
-    found: dict[str, tuple[ProgrammeRevision, datetime]] = {}
-    for revision in session.exec(select(ProgrammeRevision).order_by(col(ProgrammeRevision.revision))):
-        first = found[revision.key][1] if revision.key in found else revision.loaded_at
-        found[revision.key] = (revision, first)
-    return [(_programme(found[key][0].source), *found[key]) for key in sorted(found)]
-
-
-@lru_cache(maxsize=8)
-def _programme(source: str) -> Programme:
-    return load_programme(source, "the programme in the database")
-
-
-def _review_points(
-    session: Session, programmes: list[tuple[Programme, ProgrammeRevision, datetime]]
-) -> Iterator[CalendarEvent]:
-    """The review points as whole days. They say what was recorded, never what is overdue: that would need a clock."""
-    records: dict[tuple[str, str], ReviewRecord] = {}
-    for record in session.exec(select(ReviewRecord).order_by(col(ReviewRecord.ordinal))):
-        records[record.programme_key, record.review_id] = record
-    for programme, revision, first in programmes:
-        for point in programme.review_points:
-            held = records.get((programme.key, point.id))
-            day = due_on(programme, point)
-            scope = ", ".join(map(str, point.scope))
-            said = f"\n\nHeld on {held.held_on}: {held.decision}" if held else ""
-            yield CalendarEvent(
-                uid=f"review-{programme.key}-{point.id}",
-                sequence=revision.revision - 1,
-                summary=f"Review held: {point.title}" if held else f"Review due: {point.title}",
-                starts=day_begins(day, programme.timezone),
-                ends=day_begins(day + timedelta(days=1), programme.timezone),
-                timezone=programme.timezone,
-                created=first,
-                changed=max(revision.loaded_at, held.recorded_at) if held else revision.loaded_at,
-                description=f"{programme.title}: workstream {scope}{said}",
-                categories=("review",),
-                all_day=True,
-                transparent=True,
-            )
-
-
-def _name(session: Session, kind: str, of: str, programmes: list[Programme]) -> str:
-    programme = programmes[0] if len(programmes) == 1 else None
-    title = programme.title if programme else "Events"
-    if kind == "theme":
-        theme = next((found for one in programmes if (found := one.theme(of))), None)
-        return f"{title}: {theme.title if theme else of}"
-    if kind == "market":
-        return f"{title}: {country_name(of)}"
-    if kind == "event":
-        return session.scalar(sa.select(col(Event.title)).where(col(Event.slug) == of)) or title
-    if kind == "institution":
-        name = session.scalar(sa.select(col(Institution.name)).where(col(Institution.id) == int(of)))
-        return f"{title}: {name}" if name else title
-    # A person's own calendar does not carry their name: it would show on a shared screen, and leak with the address.
-    return {"public": title, "person": f"My events: {title}", "organiser": f"{title}: organisers"}[kind]

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import brotli
 import pytest
-from sqlmodel import Session, select
+from sqlmodel import Session, col, select
 
 from events_service import feeds, programmes, reviews
 from events_service.db.session import Database
@@ -19,13 +20,15 @@ from events_service.db.tables import (
     EventObject,
     EventSession,
     Feed,
+    FeedBlock,
     FeedContent,
     Institution,
     Person,
 )
 from events_service.errors import InputError, NotFoundError
+from events_service.feed_blocks import join
 from tests.attendance import ADDED, make_attendee, make_event, make_person
-from tests.calendars.readers import Seen, instants, with_icalendar, with_icaljs, with_libical
+from tests.calendars.readers import Seen, instants, with_icalendar, with_icaljs, with_libical, with_vobject
 
 NOW = datetime(2023, 7, 1, 10, 0, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=1)
@@ -44,10 +47,21 @@ def content(session: Session, kind: str, of: str = "") -> FeedContent:
     return session.exec(select(FeedContent).where(FeedContent.kind == kind, FeedContent.of == of)).one()
 
 
+def body_of(session: Session, kind: str, of: str = "") -> bytes:
+    """The calendar as it would be served."""
+    return served(session, content(session, kind, of))[0]
+
+
+def served(session: Session, kept: FeedContent) -> tuple[bytes, bytes]:
+    """The bytes of a content, plain and gzipped."""
+    blocks = select(FeedBlock).where(FeedBlock.content_id == kept.id).order_by(col(FeedBlock.number))
+    return join((block.body, block.deflated) for block in session.exec(blocks))
+
+
 def shown(session: Session, kind: str, of: str = "", now: datetime = NOW) -> dict[str, str]:
     """What a new feed of that kind shows: status by summary."""
     made, _ = feeds.create(session, kind, of, now)
-    calendar = with_icalendar(content(session, made.kind, made.of).body)
+    calendar = with_icalendar(body_of(session, made.kind, made.of))
     return {str(event["SUMMARY"]): str(event["STATUS"]) for event in calendar.walk("VEVENT")}
 
 
@@ -83,7 +97,7 @@ def add_session(session: Session, event: Event, title: str = "Visit: cyber range
 
 def test_a_programme_without_events_is_a_valid_feed(session: Session) -> None:
     assert shown(session, "public") == {}
-    body = content(session, "public").body
+    body = body_of(session, "public")
     assert body.startswith(b"BEGIN:VCALENDAR\r\n") and body.endswith(b"END:VCALENDAR\r\n")
     assert b"METHOD" not in body and b"REFRESH-INTERVAL;VALUE=DURATION:PT1H\r\n" in body
 
@@ -106,7 +120,7 @@ def test_the_feeds_of_a_theme_and_a_market_show_theirs(session: Session) -> None
     make_event(session, "private", title="private")
     assert shown(session, "theme", "energy").keys() == {"energy in Denmark", "both"}
     assert shown(session, "market", "de").keys() == {"cyber in Germany", "both"}
-    assert b"X-WR-CALNAME:Innovation Action Plan 2022-2025: Denmark\r\n" not in content(session, "market", "DE").body
+    assert b"X-WR-CALNAME:Innovation Action Plan 2022-2025: Denmark\r\n" not in body_of(session, "market", "DE")
 
 
 def test_a_persons_feed_shows_where_they_are_with_the_sessions_and_without_attendees(session: Session) -> None:
@@ -120,7 +134,7 @@ def test_a_persons_feed_shows_where_they_are_with_the_sessions_and_without_atten
         session.add(Attendee(event_id=event.id or 0, person_id=ada, reply=reply, added_at=ADDED))
     session.flush()
     assert shown(session, "person", "ada@example.org") == {"Munich": "CONFIRMED", "Visit: cyber range": "CONFIRMED"}
-    body = content(session, "person", str(ada)).body
+    body = body_of(session, "person", str(ada))
     assert b"ATTENDEE" not in body and b"ada" not in body.lower()
     assert b"TZID:Europe/Berlin\r\n" in body and b"TZID:Europe/London\r\n" in body
     assert b"RELATED-TO:munich@example.org\r\n" in body
@@ -131,7 +145,7 @@ def test_an_itinerary_is_in_no_public_feed(session: Session) -> None:
     add_session(session, public(session, "mission"))
     for kind, of in (("public", ""), ("theme", "cyber"), ("market", "DE")):
         assert shown(session, kind, of).keys() == {"mission"}
-        assert b"Europe/London" not in content(session, kind, of).body
+        assert b"Europe/London" not in body_of(session, kind, of)
 
 
 def test_an_institutions_feed_shows_where_its_people_are(session: Session) -> None:
@@ -152,7 +166,7 @@ def test_the_organisers_feed_shows_drafts_and_review_points(session: Session) ->
     programmes.load(session, PROGRAMME.read_text(), PROGRAMME.name, NOW)
     make_event(session, "draft", title="Draft", state="draft")
     assert shown(session, "organiser")["Draft"] == "TENTATIVE"
-    calendar = with_icalendar(content(session, "organiser").body)
+    calendar = with_icalendar(body_of(session, "organiser"))
     points = [event for event in calendar.walk("VEVENT") if "review" in str(event["UID"])]
     plan = programmes.current(session)
     assert len(points) == len(plan.review_points) == 4
@@ -172,7 +186,7 @@ def test_recording_a_review_changes_the_organisers_feed(sqlite_database: Databas
         reviews.record(session, plan, first.id, decision="continue", notes="Good", held_on=held_on, now=held_at)
     feeds.rebuild_stale(sqlite_database, held_at)
     with sqlite_database.read() as session:
-        body = content(session, "organiser").body.replace(b"\r\n ", b"")
+        body = body_of(session, "organiser").replace(b"\r\n ", b"")
     assert b"SUMMARY:Review held: " + first.title.encode() in body
     assert f"Held on {held_on}: continue".encode() in body
 
@@ -182,15 +196,14 @@ def test_the_same_contents_are_the_same_bytes_and_keep_their_revision(database: 
         event = public(session, "conference")
         feeds.create(session, "public", "", NOW)
         before = content(session, "public")
-        kept = (before.body, before.etag, before.revision, before.changed_at)
+        kept = (*served(session, before), before.etag, before.revision, before.changed_at)
         feeds.touch_event(session, event, NOW)
     assert feeds.rebuild_stale(database, LATER) == 0
     with database.read() as session:
         after = content(session, "public")
-        assert (after.body, after.etag, after.revision, after.changed_at) == kept
-        assert after.stale_at is None
-        assert gzip.decompress(after.gzipped) == after.body
-        assert after.gzipped == gzip.compress(after.body, 6, mtime=0)
+        assert (*served(session, after), after.etag, after.revision, after.changed_at) == kept
+        assert (after.stale_at, after.all_stale) == (None, False)
+        assert gzip.decompress(kept[1]) == kept[0] == brotli.decompress(after.brotli or b"")
 
 
 def test_a_moved_event_raises_the_revision_of_what_shows_it_and_of_nothing_else(database: Database) -> None:
@@ -222,7 +235,7 @@ def test_a_moved_event_raises_the_revision_of_what_shows_it_and_of_nothing_else(
             ("event", "moved"),
             ("person", str(ada)),
         }
-        body = content(session, "public").body
+        body = body_of(session, "public")
         assert b"SEQUENCE:1\r\n" in body and b"LAST-MODIFIED:20230701T100100Z\r\n" in body
         assert b"DTSTART;TZID=Europe/Berlin:20231009T100000\r\n" in body
     assert feeds.rebuild_stale(database, LATER) == 0
@@ -266,11 +279,11 @@ def test_a_cancelled_event_stays_for_thirty_days_and_then_goes_by_a_tick(databas
     almost = NOW + timedelta(days=30) - timedelta(seconds=1)
     assert feeds.rebuild_stale(database, almost) == 0
     with database.read() as session:
-        assert b"STATUS:CANCELLED\r\n" in content(session, "public").body
+        assert b"STATUS:CANCELLED\r\n" in body_of(session, "public")
     assert feeds.rebuild_stale(database, NOW + timedelta(days=30)) == 1
     with database.read() as session:
         kept = content(session, "public")
-        assert b"VEVENT" not in kept.body
+        assert b"VEVENT" not in body_of(session, "public")
         assert (kept.revision, kept.expires_at) == (3, None)
     assert feeds.rebuild_stale(database, NOW + timedelta(days=60)) == 0
 
@@ -285,7 +298,7 @@ def test_a_reply_changes_the_persons_feed(database: Database) -> None:
         feeds.touch_person(session, ada, NOW)
     assert feeds.rebuild_stale(database, LATER) == 1
     with database.read() as session:
-        assert b"VEVENT" not in content(session, "person", str(ada)).body
+        assert b"VEVENT" not in body_of(session, "person", str(ada))
 
 
 def test_a_change_under_way_is_neither_waited_for_nor_lost(postgres_database: Database) -> None:
@@ -301,7 +314,7 @@ def test_a_change_under_way_is_neither_waited_for_nor_lost(postgres_database: Da
         assert feeds.rebuild_stale(postgres_database, LATER) == 0
     assert feeds.rebuild_stale(postgres_database, LATER) == 1
     with postgres_database.read() as session:
-        assert b"SUMMARY:Renamed\r\n" in content(session, "public").body
+        assert b"SUMMARY:Renamed\r\n" in body_of(session, "public")
 
 
 def test_two_revisions_never_share_a_second(sqlite_database: Database) -> None:
@@ -344,7 +357,7 @@ def test_a_thousand_events_fit_one_feed(session: Session) -> None:
         )  # fmt: skip
     session.flush()
     feeds.create(session, "public", "", NOW)
-    body = content(session, "public").body
+    body = body_of(session, "public")
     assert body.count(b"BEGIN:VEVENT") == 1001
     assert body.count(b"BEGIN:VTIMEZONE") == 1
 
@@ -428,7 +441,7 @@ def test_other_readers_see_the_same_events_in_a_feed(session: Session) -> None:
             make_attendee(session, event)
     session.flush()
     feeds.create(session, "person", "ada@example.org", NOW)
-    body = content(session, "person", str(session.exec(select(Person)).one().id)).body
+    body = body_of(session, "person", str(session.exec(select(Person)).one().id))
     rows = [*session.exec(select(Event)), *session.exec(select(EventSession))]
     expected = {Seen(row.uid, int(row.starts.timestamp()), int(row.ends.timestamp())) for row in rows}
     assert len(expected) == 10
@@ -436,3 +449,4 @@ def test_other_readers_see_the_same_events_in_a_feed(session: Session) -> None:
     (seen,) = with_icaljs([body])
     assert {Seen(event["uid"], event["starts"], event["ends"]) for event in seen["events"]} == expected
     assert set(with_libical(body)) == expected
+    assert set(with_vobject(body)) == expected

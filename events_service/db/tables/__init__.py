@@ -2,7 +2,7 @@
 
 from sqlmodel import SQLModel
 
-from events_service.db.tables.calendars import EventObject, Feed, FeedContent
+from events_service.db.tables.calendars import EventObject, Feed, FeedBlock, FeedContent
 from events_service.db.tables.campaigns import Campaign, CampaignStep, Delivery, MessageContent
 from events_service.db.tables.events import Attendee, AttendeeReply, Event, EventChange, EventSession, Waiver
 from events_service.db.tables.intake import Intake, MailboxPoll
@@ -29,6 +29,7 @@ __all__ = [
     "EventObject",
     "EventSession",
     "Feed",
+    "FeedBlock",
     "FeedContent",
     "Heartbeat",
     "Institution",
