@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gzip
+import zlib
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import brotli
 import pytest
+import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
 from events_service import feeds, programmes, reviews
@@ -450,3 +452,121 @@ def test_other_readers_see_the_same_events_in_a_feed(session: Session) -> None:
     assert {Seen(event["uid"], event["starts"], event["ends"]) for event in seen["events"]} == expected
     assert set(with_libical(body)) == expected
     assert set(with_vobject(body)) == expected
+
+
+def test_whole_days_are_another_content_of_the_same_kept_bytes(session: Session) -> None:
+    three_days = public(session, "three days", starts=datetime(2023, 10, 9, 7, tzinfo=UTC))
+    public(session, "one day", ends=three_days.starts + timedelta(hours=8))
+    add_session(session, three_days)
+    make_attendee(session, three_days)
+    feeds.create(session, "public", "", NOW)
+    objects = {kept.event_id: kept.body for kept in session.exec(select(EventObject))}
+    feeds.create(session, "public", "", NOW, all_day=True)
+    feeds.create(session, "person", "ada@example.org", NOW, all_day=True)
+    assert {kept.event_id: kept.body for kept in session.exec(select(EventObject))} == objects
+    plain, whole = (row for row in session.exec(select(FeedContent).where(FeedContent.kind == "public")))
+    assert (plain.all_day, whole.all_day) == (False, True)
+    times = {}
+    for kept in (plain, whole):
+        for event in with_icalendar(served(session, kept)[0]).walk("VEVENT"):
+            times[kept.all_day, str(event["SUMMARY"])] = event["DTSTART"].dt, event["DTEND"].dt
+    assert times[True, "three days"] == (date(2023, 10, 9), date(2023, 10, 13))
+    assert times[False, "three days"] == (three_days.starts, three_days.ends)
+    assert times[True, "one day"] == times[False, "one day"]
+    mine = body_of(session, "person", str(session.exec(select(Person)).one().id))
+    assert mine.count(b"DTSTART;VALUE=DATE:") == 1 and b"DTSTART;TZID=Europe/London:20231010" in mine
+    assert [row["all_day"] for row in feeds.listing(session)] == [False, True, True]
+    assert len(with_libical(mine)) == len(with_vobject(mine)) == len(with_icaljs([mine])[0]["events"]) == 2
+
+
+def test_revoking_one_of_two_forms_leaves_the_other(session: Session) -> None:
+    plain, _ = feeds.create(session, "public", "", NOW)
+    feeds.create(session, "public", "", NOW, all_day=True)
+    feeds.revoke(session, plain.id or 0, LATER)
+    assert [row.all_day for row in session.exec(select(FeedContent))] == [True]
+    assert {row.content_id for row in session.exec(select(FeedBlock))} == {
+        row.id for row in session.exec(select(FeedContent))
+    }
+
+
+def many(session: Session, count: int, kind: str = "conference") -> None:
+    """So many public events, enough for several blocks."""
+    session.add_all(
+        Event(
+            programme_key="p", slug=f"e{number}", uid=f"e{number}@example.org", kind=kind, title=f"Event {number}",
+            state="approved", visibility="public", starts=NOW + timedelta(hours=number), ends=NOW + timedelta(days=19),
+            timezone=("Europe/London", "Europe/Berlin", "UTC")[number % 3], themes=["cyber"], created_at=NOW,
+            changed_at=NOW,
+        )
+        for number in range(count)
+    )  # fmt: skip
+    session.flush()
+
+
+def test_block_by_block_is_the_same_as_all_at_once(database: Database) -> None:
+    """Whatever happens to events one by one, what is kept is what a build from nothing gives."""
+    with database.write() as session:
+        many(session, 300)
+        for kind in ("public", "organiser"):
+            feeds.create(session, kind, "", NOW)
+    feeds.rebuild_stale(database, NOW)
+    changes: list[tuple[int, dict[str, object]]] = [
+        (0, {"title": "Renamed"}),
+        (130, {"state": "draft"}),
+        (299, {"state": "cancelled", "cancelled_at": NOW}),
+        (131, {"timezone": "Asia/Tokyo", "starts": NOW}),
+        (5, {"visibility": "private"}),
+    ]
+    for turn, (number, values) in enumerate(changes, 1):
+        at = NOW + timedelta(minutes=turn)
+        with database.write() as session:
+            event = session.exec(select(Event).where(Event.slug == f"e{number}")).one()
+            for name, value in values.items():
+                setattr(event, name, value)
+            event.changed_at = at
+            session.add(event)
+            if values.get("state") == "cancelled":
+                session.add(EventChange(event_id=event.id or 0, at=at, action="approved"))
+            feeds.touch_event(session, event, at)
+        with database.read() as session:
+            assert len(session.exec(select(FeedBlock).where(FeedBlock.stale)).all()) == 2
+        feeds.rebuild_stale(database, at)
+    with database.read() as session:
+        kept = [(row.etag, *served(session, row)) for row in session.exec(select(FeedContent))]
+        assert len(session.exec(select(FeedBlock)).all()) == 2 * 4
+    with database.write() as session:
+        session.execute(sa.delete(FeedBlock))
+        session.execute(sa.delete(EventObject))
+        session.execute(sa.update(FeedContent).values(stale_at=NOW, all_stale=True))
+    assert feeds.rebuild_stale(database, NOW + timedelta(minutes=len(changes))) == 0
+    with database.read() as session:
+        assert [(row.etag, *served(session, row)) for row in session.exec(select(FeedContent))] == kept
+    body, gzipped = kept[0][1:]
+    assert gzip.decompress(gzipped) == body and zlib.decompress(gzipped, 31) == body
+    assert body.count(b"BEGIN:VEVENT") == 298 and b"TZID:Asia/Tokyo" in body
+
+
+def test_a_block_that_became_empty_is_gone(sqlite_database: Database) -> None:
+    with sqlite_database.write() as session:
+        many(session, 129)
+        feeds.create(session, "public", "", NOW)
+    feeds.rebuild_stale(sqlite_database, NOW)
+    with sqlite_database.write() as session:
+        assert sorted(block.number for block in session.exec(select(FeedBlock))) == [0, 1, 2]
+        for event in session.exec(select(Event).where(col(Event.id) >= 128)):
+            event.state, event.changed_at = "draft", LATER
+            session.add(event)
+            feeds.touch_event(session, event, LATER)
+    assert feeds.rebuild_stale(sqlite_database, LATER) == 1
+    with sqlite_database.read() as session:
+        assert sorted(block.number for block in session.exec(select(FeedBlock))) == [0, 1]
+        assert body_of(session, "public").count(b"BEGIN:VEVENT") == 127
+
+
+def test_a_long_feed_has_no_brotli_form(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    many(session, 10)
+    monkeypatch.setattr("events_service.feed_blocks._BROTLI_MOST", 1000)
+    feeds.create(session, "public", "", NOW)
+    feeds.create(session, "market", "DK", NOW)
+    assert content(session, "public").brotli is None
+    assert brotli.decompress(content(session, "market", "DK").brotli or b"") == body_of(session, "market", "DK")

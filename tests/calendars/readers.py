@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import ctypes.util
 import functools
+import io
 import json
 import os
 import re
@@ -18,6 +19,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import vobject
+from dateutil import tz
 from icalendar import Calendar
 
 TOOLS = Path(__file__).parents[1] / "tools"
@@ -60,30 +62,35 @@ def _unknown_zones(content: bytes) -> bytes:
 
 
 def with_vobject(content: bytes) -> list[Seen]:
-    """The events by vobject (Radicale's reader), which must find the calendar valid; a date is its midnight in UTC.
-
-    Its own reading of VTIMEZONEs goes by dateutil, a fourth one.
-    """
-    calendar = vobject.readOne(_unknown_zones(content).decode())
-    assert calendar.validate(raiseException=True)
+    """The events by vobject (Radicale's reader), which must find the calendar valid; a date is its midnight in UTC."""
     return [
         Seen(event.uid.value, _second(event.dtstart.value), _second(event.dtend.value))
-        for event in calendar.contents.get("vevent", ())
+        for event in _vobject(content).contents.get("vevent", ())
     ]
 
 
 def tasks_with_vobject(content: bytes) -> dict[str, str]:
     """The status of each task by its UID, by vobject."""
-    calendar = vobject.readOne(_unknown_zones(content).decode())
+    return {task.uid.value: task.status.value for task in _vobject(content).contents.get("vtodo", ())}
+
+
+def _vobject(content: bytes) -> Any:
+    text = _unknown_zones(content).decode()
+    # Without this it takes a zone for UTC that was so before the calendar's first event, and knows it by pytz alone.
+    if "BEGIN:VTIMEZONE" in text:
+        zones = tz.tzical(io.StringIO(text))
+        for name in zones.keys():  # noqa: SIM118 - it is no mapping
+            vobject.icalendar.registerTzid(name, zones.get(name))
+    calendar = vobject.readOne(text)
     assert calendar.validate(raiseException=True)
-    return {task.uid.value: task.status.value for task in calendar.contents.get("vtodo", ())}
+    return calendar
 
 
 def _second(at: date) -> int:
     if not isinstance(at, datetime):
         at = datetime(at.year, at.month, at.day, tzinfo=UTC)
-    # vobject drops a zone that is UTC by another name; a zone that it did not understand would be hours off.
-    return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp())
+    assert at.tzinfo, at
+    return int(at.timestamp())
 
 
 def dates(content: bytes) -> list[tuple[date, date]]:
