@@ -68,6 +68,7 @@ class FeedRoute:
     def __init__(self, database: Database, clock: Clock, used: LastUsed) -> None:
         self._database, self._clock, self._used = database, clock, used
         self._look = _LOOK.format("?" if database.is_sqlite else "%s")
+        self._own: Any = None
         self._kept: OrderedDict[int, Representation] = OrderedDict()
         self._kept_bytes = 0
         self._loading: dict[tuple[int, str], asyncio.Future[Representation | None]] = {}
@@ -121,6 +122,8 @@ class FeedRoute:
         dialect = self._database.engine.dialect
         driver_error: type[Exception] = dialect.loaded_dbapi.Error
         try:
+            if self._database.is_sqlite:
+                return self._row_of_sqlite(digest)
             connection = self._database.engine.raw_connection()
             try:
                 cursor: Any = connection.cursor()
@@ -131,7 +134,20 @@ class FeedRoute:
             finally:
                 connection.close()
         except (driver_error, sa.exc.SQLAlchemyError) as error:
+            self._own = None
             raise DatabaseError(f"database {self._database}: {error}") from error
+
+    def _row_of_sqlite(self, digest: str) -> tuple[int, int, str] | None:
+        """The same over a connection of the event loop's own: the pool's bookkeeping costs twice the look itself.
+
+        Outside a transaction each statement sees what was committed last; read to its end, it holds nothing.
+        """
+        if self._own is None:
+            pooled = self._database.engine.raw_connection()
+            pooled.detach()
+            self._own = pooled.dbapi_connection
+        rows: list[tuple[int, int, str]] = self._own.execute(self._look, (digest,)).fetchall()
+        return rows[0] if rows else None
 
     def _load(self, content_id: int) -> Representation | None:
         with self._database.read() as session:
