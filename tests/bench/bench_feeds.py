@@ -38,7 +38,7 @@ SERVED = 760
 """Events of a feed of half a megabyte."""
 NOW = datetime(2023, 7, 1, 10, 0, tzinfo=UTC)
 _ZONES = ("Europe/London", "Europe/Berlin", "America/Toronto", "Asia/Kuala_Lumpur")
-_SECONDS = 3
+_SECONDS = 2
 _ROUNDS = 2
 
 
@@ -86,7 +86,7 @@ def feed_get(folder: Path) -> Figure:
         (folder / name).mkdir()
         with server(folder / name, single) as served:
             _warm(served)
-            costs[name] = found.value / rate(served, _CALENDAR, 6, connections=1).each_second
+            costs[name] = found.value / rate(served, _CALENDAR, 4, connections=1).each_second
     return Figure(found.value, found.yardstick, found.ratio, costs)
 
 
