@@ -18,12 +18,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from babel import Locale
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlmodel import Session, col, select
+from sqlmodel import Session, SQLModel, col, select
 
 from events_service.calendars.emit import feed, in_whole_days, vevent, zone_uses
 from events_service.calendars.model import CalendarEvent, EventStatus
@@ -49,6 +49,7 @@ COLOUR = "steelblue"
 
 _STATUS: dict[str, EventStatus] = {"draft": "TENTATIVE", "cancelled": "CANCELLED"}
 _CHUNK = 500
+_EVENT = SQLModel.metadata.tables["event"].c
 
 
 def blocks(
@@ -242,9 +243,21 @@ def _rows(session: Session, kind: str, of: str, chosen: sa.ColumnElement[bool], 
     return session.execute(query).all()
 
 
-def _make_missing(session: Session, ids: list[int]) -> dict[int, EventObject]:
+class _Object(NamedTuple):
+    """An EventObject as plain values: of thousands, the ORM would be most of the cost."""
+
+    event_id: int
+    changed_at: datetime
+    timezones: str
+    body: bytes
+    day_body: bytes
+    session_timezones: str
+    session_body: bytes
+
+
+def _make_missing(session: Session, ids: list[int]) -> dict[int, _Object]:
     """Make and keep the bytes of these events. Two processes may do so at once: both make the same."""
-    made: dict[int, EventObject] = {}
+    made: dict[int, _Object] = {}
     for start in range(0, len(ids), _CHUNK):
         chunk = sorted(ids[start : start + _CHUNK])
         sessions: dict[int, list[EventSession]] = {}
@@ -252,19 +265,18 @@ def _make_missing(session: Session, ids: list[int]) -> dict[int, EventObject]:
             select(EventSession).where(col(EventSession.event_id).in_(chunk)).order_by(col(EventSession.position))
         ):
             sessions.setdefault(item.event_id, []).append(item)
-        for event in session.exec(select(Event).where(col(Event.id).in_(chunk)).order_by(col(Event.id))):
-            if event.id is not None:
-                made[event.id] = _object(event.id, event, sessions.get(event.id, []))
+        for event in session.execute(sa.select(*_EVENT).where(_EVENT.id.in_(chunk)).order_by(_EVENT.id)):
+            made[event.id] = _object(event.id, event, sessions.get(event.id, []))
     if made:
         _keep(session, list(made.values()))
     return made
 
 
-def _object(event_id: int, event: Event, sessions: list[EventSession]) -> EventObject:
+def _object(event_id: int, event: Any, sessions: list[EventSession]) -> _Object:
     entry = calendar_event(event)
     items = [session_event(event, item) for item in sessions]
     body = vevent(entry)
-    return EventObject(
+    return _Object(
         event_id=event_id,
         changed_at=event.changed_at,
         timezones=_write_zones(zone_uses(entry)),
@@ -275,14 +287,13 @@ def _object(event_id: int, event: Event, sessions: list[EventSession]) -> EventO
     )
 
 
-def _keep(session: Session, objects: list[EventObject]) -> None:
+def _keep(session: Session, objects: list[_Object]) -> None:
     insert: Any = postgresql.insert if session.connection().dialect.name == "postgresql" else sqlite.insert
-    statement = insert(EventObject)
-    columns = [column.name for column in sa.inspect(EventObject).columns if not column.primary_key]
+    statement = insert(SQLModel.metadata.tables["event_object"])
     statement = statement.on_conflict_do_update(
-        index_elements=["event_id"], set_={name: statement.excluded[name] for name in columns}
+        index_elements=["event_id"], set_={name: statement.excluded[name] for name in _Object._fields[1:]}
     )
-    session.execute(statement, [one.model_dump() for one in sorted(objects, key=lambda one: one.event_id)])
+    session.connection().execute(statement, [one._asdict() for one in sorted(objects)])
 
 
 def _write_zones(uses: Iterable[ZoneUse]) -> str:

@@ -60,23 +60,26 @@ def representation(
     """Make one, with the headers that every answer from it carries. Last-Modified is never later than `now`."""
     changed = changed_at.replace(microsecond=0)
     last_modified = format_datetime(min(changed, now).astimezone(UTC), usegmt=True).encode()
-    more = list(extra)
+    extra_headers = list(extra)
 
     def form(coding: str, content: bytes) -> Form:
         always = [
             (b"etag", f'"{etag}{_SUFFIXES[coding]}"'.encode()),
-            (b"last-modified", last_modified),
             (b"cache-control", _CACHE_CONTROL),
             (b"vary", b"Accept-Encoding"),
+        ]
+        more = [
+            (b"last-modified", last_modified),
             (b"x-robots-tag", b"noindex"),
             (b"referrer-policy", b"no-referrer"),
             (b"x-content-type-options", b"nosniff"),
-            *more,
+            *extra_headers,
         ]
         described = [(b"content-type", CALENDAR), (b"content-length", str(len(content)).encode())]
         if coding:
             described.append((b"content-encoding", coding.encode()))
-        return Form(content, described + always, always)
+        # A 304 needs no more than what a cache goes by (RFC 9110 15.4.5).
+        return Form(content, described + always + more, always)
 
     there = {"br": brotli, "gzip": gzipped, "": body}
     forms = {coding: form(coding, content) for coding, content in there.items() if content is not None}
