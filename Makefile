@@ -11,13 +11,14 @@ ARGS ?=
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help runtime prod dev demo serve test check bench faults lock clean
+.PHONY: help runtime prod dev clients demo serve test check bench faults lock clean
 
 help:
 	@echo 'make demo    run the shipped three-year programme in var/rehearsal'
 	@echo 'make serve   run the service here: web, worker and scheduler in one process'
 	@echo 'make prod    install what PostgreSQL, RabbitMQ and Redis need as well'
 	@echo 'make test    run the whole test suite'
+	@echo 'make clients fetch the calendar programs that the tests let subscribe to our feeds'
 	@echo 'make check   lint, formatting, types, import floors, lock in step'
 	@echo 'make bench   run the benchmarks, one JSON line each (ONLY=name for some)'
 	@echo 'make faults  run the fault tests at full length (needs PostgreSQL, RabbitMQ and Redis)'
@@ -32,6 +33,9 @@ prod:
 
 dev:
 	@sh tools/bootstrap.sh dev
+
+clients:
+	@sh tests/tools/clients.sh
 
 demo: runtime
 	@$(BIN)/events rehearse
@@ -66,5 +70,5 @@ lock: runtime
 	@$(BIN)/python tools/lock.py $(if $(UPGRADE),--upgrade)
 
 clean:
-	rm -rf .venv dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache tests/tools/node_modules
+	rm -rf .venv dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache tests/tools/node_modules tests/tools/clients
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -238,6 +238,8 @@ def check_in(session: Session, attendee: Attendee, now: datetime) -> None:
         attendee.attended, attendee.attended_at = True, now
         session.add(attendee)
         session.flush()
+        if now > event.ends:
+            feeds.touch_tasks(session, attendee.event_id, now)
 
 
 def clean_note(note: str) -> str:

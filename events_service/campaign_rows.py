@@ -10,12 +10,12 @@ from typing import Any
 import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
-from events_service import outbox
+from events_service import feeds, outbox
 from events_service.db.tables import Attendee, CampaignStep, Event, Person
 from events_service.domain.cadence import Cadence, Moment, due_at, expires_at
-from events_service.domain.delivery import TOLD, UNSENT, delivery_key
+from events_service.domain.delivery import UNSENT, delivery_key
 from events_service.event_rows import id_of
-from events_service.outbox import ROWS
+from events_service.outbox import MAY_HAVE_GONE, ROWS
 
 _ON_IT = col(Attendee.removed_at).is_(None)
 
@@ -29,8 +29,6 @@ def _in_data(row: sa.FromClause) -> sa.ColumnElement[bool]:
     return sa.and_(row.c.state == "sending", row.c.in_data_at.is_not(None))
 
 
-MAY_HAVE_GONE = sa.or_(ROWS.c.state.in_(TOLD), _in_data(ROWS), ROWS.c.doubted_at.is_not(None))
-"""Of a delivery: whether its recipient has it, or may have it."""
 _OFF = ROWS.alias("off")
 _UNDONE = sa.exists().where(
     _OFF.c.attendee_id == ROWS.c.attendee_id, _OFF.c.purpose == "uninvited", _OFF.c.id > ROWS.c.id, _gone(_OFF)
@@ -138,6 +136,8 @@ def write(
     now: datetime,
 ) -> int:
     made = [made for step in steps for one in people if (made := row(event, step, *one, now))]
+    if made and any(step.on_late == "ask" for step in steps):
+        feeds.touch_tasks(session, id_of(event), now)
     return outbox.post(session, made)
 
 

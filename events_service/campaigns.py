@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
 from events_service import campaign_rows as rows
-from events_service import event_checks, holds, review_gates
+from events_service import event_checks, feeds, holds, review_gates
 from events_service.config import shipped
 from events_service.db.tables import Attendee, Campaign, CampaignStep, Event, Person
 from events_service.db.types import UTCDateTime
@@ -170,7 +170,7 @@ def answer(session: Session, event: Event, step_key: str, word: str, now: dateti
         raise ConflictError(f"step {step_key} does not ask: when late, its policy is {step.on_late}")
     step.answer = word
     session.add(step)
-    session.flush()
+    feeds.touch_tasks(session, id_of(event), now)
     late = [ROWS.c.step_id == step.id, ROWS.c.state.in_(UNSENT), ROWS.c.late_at <= now]
     values: dict[str, Any] = {"state": "expired", "hold_reason": None, "last_error": "the organiser skipped it"}
     if word == "send":

@@ -7,7 +7,7 @@
 | event | slug | that event, private ones too, with its sessions: who made the address knows whom it is for |
 | person | person's number | the events that they are at and did not decline, private ones too, with their sessions |
 | institution | institution's number | the events that its people are at and did not decline, without the sessions |
-| organiser | - | every event, drafts as TENTATIVE, and the review points as whole days |
+| organiser | - | every event, drafts as TENTATIVE, the review points as whole days, and what is left to do |
 
 Who declined has said that it is not for their calendar; a later yes brings it back. Who was taken off is not at it.
 Outside the organiser's feed an event is shown once it was approved, and for 30 days after it was cancelled; a session
@@ -16,18 +16,17 @@ for as long after it was taken off the agenda. No feed has an ATTENDEE (RFC 5546
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from babel import Locale
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlmodel import Session, col, select
+from sqlmodel import Session, SQLModel, col, select
 
-from events_service.calendars.emit import feed, vevent, zone_uses
+from events_service.calendars.emit import feed, in_whole_days, vevent, zone_uses
 from events_service.calendars.model import CalendarEvent, EventStatus
 from events_service.calendars.zones import ZoneUse
 from events_service.db.tables import (
@@ -36,67 +35,62 @@ from events_service.db.tables import (
     EventChange,
     EventObject,
     EventSession,
-    Institution,
     Person,
-    ProgrammeRevision,
-    ReviewRecord,
 )
-from events_service.domain.programme import Programme
-from events_service.domain.programme_file import load_programme
-from events_service.domain.reviews import due_on
-from events_service.domain.timeline import day_begins
 from events_service.event_rows import id_of, sessions_of
+from events_service.feed_blocks import Block, events_of, number_of
+from events_service.feed_programmes import in_force
+from events_service.feed_tasks import tasks
 from events_service.itinerary_rows import choices_of, chosen
 
 KINDS = ("public", "theme", "market", "event", "person", "institution", "organiser")
 CANCELLED_FOR = timedelta(days=30)
 """How long a cancelled event stays, so that every subscriber's program sees it crossed out before it goes."""
 
-_COLOURS = {
-    "public": "teal", "theme": "royalblue", "market": "seagreen", "event": "steelblue", "person": "indigo",
-    "institution": "slateblue", "organiser": "firebrick",
-}  # fmt: skip
+COLOUR = "steelblue"
+"""Of a calendar with one event."""
+
 _STATUS: dict[str, EventStatus] = {"draft": "TENTATIVE", "cancelled": "CANCELLED"}
 _CHUNK = 500
+_EVENT = SQLModel.metadata.tables["event"].c
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """A feed's bytes at a moment, and when time alone will change them (None: never)."""
+def blocks(
+    session: Session,
+    kind: str,
+    of: str,
+    now: datetime,
+    *,
+    all_day: bool = False,
+    numbers: Collection[int] | None = None,
+) -> list[Block]:
+    """The blocks of what such a feed shows at `now`, without its head: all, or those of `numbers`; never an empty one.
 
-    body: bytes
-    expires_at: datetime | None
-
-
-def show(session: Session, kind: str, of: str, now: datetime) -> Shown:
-    """What a feed of that kind shows at `now`. Bytes of single events that are not kept yet are made and kept."""
-    rows = [row for row in _rows(session, kind, of) if _stands(row, now)]
-    if kind == "theme":
-        rows = [row for row in rows if of in row.themes]
-    elif kind == "market":
-        rows = [row for row in rows if of in row.markets]
-    made = _make_missing(session, [row.id for row in rows if _is_missing(row, now)], now)
-    sessions = _own_sessions(session, int(of), [row.id for row in rows], now) if kind == "person" else {}
-    bodies: list[bytes] = []
-    zones: dict[str, None] = {}
-    expiries = [row.cancelled_at + CANCELLED_FOR for row in rows if row.state == "cancelled"]
+    With `all_day` events that span several local dates are whole days. Bytes of single events that are not kept yet are
+    made and kept.
+    """
+    within = _within(numbers)
+    rows = [row for row in _rows(session, kind, of, within, now, all_day=all_day) if _stands(row, now)]
+    if kind in ("theme", "market"):
+        rows = [row for row in rows if of in row.among]
+    made = _make_missing(session, [row.id for row in rows if not row.is_kept], now)
+    todo = tasks(session, within, in_force(session), now) if kind == "organiser" else {}
+    own = _own_sessions(session, int(of), [row.id for row in rows], now) if kind == "person" else {}
+    gathered: dict[int, _Gathered] = {}
     for row in rows:
+        block = gathered.setdefault(number_of(row.id), _Gathered())
         kept = made.get(row.id) or row
-        bodies.append(kept.body)
-        zones[kept.timezones] = None
+        block.add(kept, all_day=all_day)
         if kind == "event":
-            sessions[row.id] = kept.session_body, kept.session_timezones, kept.sessions_until
-        if row.id in sessions:
-            body, timezones, until = sessions[row.id]
-            bodies.append(body)
-            zones[timezones] = None
-            expiries.append(until)
-    uses = [use for text in zones for use in _read_zones(text)]
-    programmes = _programmes(session)
-    if kind == "organiser":
-        bodies += [vevent(point) for point in _review_points(session, programmes)]
-    name = _name(session, kind, of, [programme for programme, _, _ in programmes])
-    return Shown(feed(name, _COLOURS[kind], bodies, uses), min(filter(None, expiries), default=None))
+            block.add_sessions(kept.session_body, kept.session_timezones, kept.sessions_until)
+        elif row.id in own:
+            block.add_sessions(*own[row.id])
+        if row.state == "cancelled":
+            block.expiries.append(row.cancelled_at + CANCELLED_FOR)
+        if row.id in todo:
+            block.bodies += map(vevent, todo[row.id].tasks)
+            block.expiries += todo[row.id].expiries
+    return [gathered[number].block(number) for number in sorted(gathered)]
 
 
 def is_public(session: Session, event: Event, now: datetime) -> bool:
@@ -107,7 +101,7 @@ def is_public(session: Session, event: Event, now: datetime) -> bool:
 def public_calendar(event: Event) -> bytes:
     """A calendar of that one event, without its sessions, for its public page."""
     entry = calendar_event(event)
-    return feed(event.title, _COLOURS["event"], [vevent(entry)], zone_uses(entry))
+    return feed(event.title, COLOUR, [vevent(entry)], zone_uses(entry))
 
 
 def calendar_event(event: Event) -> CalendarEvent:
@@ -163,9 +157,39 @@ def country_name(code: str) -> str:
     return str(Locale("en").territories.get(code, code)) if code else ""
 
 
-def known_themes(session: Session) -> list[str]:
-    """The keys of the themes of the programmes in force."""
-    return [theme.key for programme, _, _ in _programmes(session) for theme in programme.themes]
+class _Gathered:
+    """What goes into one block."""
+
+    def __init__(self) -> None:
+        self.bodies: list[bytes] = []
+        self.expiries: list[datetime] = []
+        self._zones: dict[str, tuple[str, str]] = {}
+
+    def add(self, kept: Any, *, all_day: bool) -> None:
+        """Add an event by its kept bytes."""
+        if all_day and kept.day_body:
+            self.bodies.append(kept.day_body)
+        else:
+            self.bodies.append(kept.body)
+            self._need(kept.timezones)
+
+    def add_sessions(self, body: bytes, timezones: str, until: datetime | None) -> None:
+        """Add sessions of one; `until` is when the first cancelled one of them goes."""
+        self.bodies.append(body)
+        self._need(timezones)
+        self.expiries += [until] if until else []
+
+    def block(self, number: int) -> Block:
+        """All of it."""
+        zones = "".join(f"{tzid} {first} {last}\n" for tzid, (first, last) in sorted(self._zones.items()))
+        return Block(number, b"".join(self.bodies), zones, min(self.expiries, default=None))
+
+    def _need(self, timezones: str) -> None:
+        for line in timezones.splitlines():
+            # Dates as ISO 8601 writes them are in order as text.
+            tzid, first, last = line.split(" ")
+            known = self._zones.get(tzid, (first, last))
+            self._zones[tzid] = (min(first, known[0]), max(last, known[1]))
 
 
 def _is_public(session: Session, event: Event) -> bool:
@@ -183,18 +207,46 @@ def _stands(row: Any, now: datetime) -> bool:
     return row.state != "cancelled" or (row.cancelled_at is not None and now < row.cancelled_at + CANCELLED_FOR)
 
 
-def _rows(session: Session, kind: str, of: str) -> Sequence[Any]:
-    """Of each event what choosing and joining needs, with its kept bytes where there are some."""
-    query: Any = (
-        sa.select(
-            col(Event.id), col(Event.state), col(Event.cancelled_at), col(Event.changed_at),
-            col(Event.themes), col(Event.markets), col(EventObject.changed_at).label("kept_at"),
-            col(EventObject.body), col(EventObject.timezones),
+def _within(numbers: Collection[int] | None) -> sa.ColumnElement[bool]:
+    """Whether an event is in a block of these numbers; any event is where there are none."""
+    if numbers is None:
+        return sa.true()
+    ranges = [events_of(number) for number in sorted(numbers)]
+    return sa.or_(sa.false(), *(col(Event.id).between(ids.start, ids.stop - 1) for ids in ranges))
+
+
+def _rows(
+    session: Session, kind: str, of: str, within: sa.ColumnElement[bool], now: datetime, *, all_day: bool
+) -> Sequence[Any]:
+    """Of each event what choosing and joining needs, with its kept bytes where there are some.
+
+    No more than that: of ten thousand events every column costs milliseconds.
+    """
+    columns = [
+        col(Event.id), col(Event.state), col(Event.cancelled_at),
+        sa.func.coalesce(
+            sa.and_(
+                col(EventObject.changed_at) == col(Event.changed_at),
+                sa.func.coalesce(col(EventObject.sessions_until) > now, sa.true()),
+            ),
+            sa.false(),
+        ).label("is_kept"),
+        col(EventObject.body), col(EventObject.timezones),
+    ]  # fmt: skip
+    if kind in ("theme", "market"):
+        columns.append((col(Event.themes) if kind == "theme" else col(Event.markets)).label("among"))
+    if kind == "event":
+        columns += [
             col(EventObject.session_body), col(EventObject.session_timezones), col(EventObject.sessions_until),
-        )
+        ]  # fmt: skip
+    if all_day:
+        columns.append(col(EventObject.day_body))
+    query: Any = (
+        sa.select(*columns)
         .outerjoin(EventObject, col(EventObject.event_id) == col(Event.id))
-        .order_by(col(Event.starts), col(Event.id))
-    )  # fmt: skip
+        .where(within)
+        .order_by(col(Event.id))
+    )
     if kind != "organiser":
         approved = sa.and_(col(Event.state) == "cancelled", _was_approved(col(Event.id)))
         query = query.where(sa.or_(col(Event.state).in_(("approved", "done")), approved))
@@ -235,14 +287,22 @@ def _own_sessions(
     return found
 
 
-def _is_missing(row: Any, now: datetime) -> bool:
-    """Whether the kept bytes of an event are not there, are of before its last change, or show a session too long."""
-    return row.kept_at != row.changed_at or (row.sessions_until is not None and row.sessions_until <= now)
+class _Object(NamedTuple):
+    """An EventObject as plain values: of thousands, the ORM would be most of the cost."""
+
+    event_id: int
+    changed_at: datetime
+    timezones: str
+    body: bytes
+    day_body: bytes
+    session_timezones: str
+    session_body: bytes
+    sessions_until: datetime | None
 
 
-def _make_missing(session: Session, ids: list[int], now: datetime) -> dict[int, EventObject]:
+def _make_missing(session: Session, ids: list[int], now: datetime) -> dict[int, _Object]:
     """Make and keep the bytes of these events. Two processes may do so at once: both make the same."""
-    made: dict[int, EventObject] = {}
+    made: dict[int, _Object] = {}
     for start in range(0, len(ids), _CHUNK):
         chunk = sorted(ids[start : start + _CHUNK])
         sessions: dict[int, list[EventSession]] = {}
@@ -250,105 +310,39 @@ def _make_missing(session: Session, ids: list[int], now: datetime) -> dict[int, 
             select(EventSession).where(col(EventSession.event_id).in_(chunk)).order_by(col(EventSession.position))
         ):
             sessions.setdefault(item.event_id, []).append(item)
-        for event in session.exec(select(Event).where(col(Event.id).in_(chunk)).order_by(col(Event.id))):
-            if event.id is not None:
-                made[event.id] = _object(event.id, event, sessions.get(event.id, []), now)
+        for event in session.execute(sa.select(*_EVENT).where(_EVENT.id.in_(chunk)).order_by(_EVENT.id)):
+            made[event.id] = _object(event.id, event, sessions.get(event.id, []), now)
     if made:
         _keep(session, list(made.values()))
     return made
 
 
-def _object(event_id: int, event: Event, sessions: list[EventSession], now: datetime) -> EventObject:
+def _object(event_id: int, event: Any, sessions: list[EventSession], now: datetime) -> _Object:
     entry = calendar_event(event)
+    body = vevent(entry)
     ends = {item.uid: item.cancelled_at + CANCELLED_FOR for item in sessions if item.cancelled_at is not None}
     shown = [item for item in sessions if ends.get(item.uid, now + CANCELLED_FOR) > now]
     items = [session_event(event, item) for item in shown]
-    return EventObject(
+    return _Object(
         event_id=event_id,
         changed_at=event.changed_at,
         timezones=_write_zones(zone_uses(entry)),
-        body=vevent(entry),
+        body=body,
+        day_body=in_whole_days(entry, body),
         session_timezones=_write_zones(use for item in items for use in zone_uses(item)),
         session_body=b"".join(vevent(item) for item in items),
         sessions_until=min((ends[item.uid] for item in shown if item.uid in ends), default=None),
     )
 
 
-def _keep(session: Session, objects: list[EventObject]) -> None:
+def _keep(session: Session, objects: list[_Object]) -> None:
     insert: Any = postgresql.insert if session.connection().dialect.name == "postgresql" else sqlite.insert
-    statement = insert(EventObject)
-    columns = [column.name for column in sa.inspect(EventObject).columns if not column.primary_key]
+    statement = insert(SQLModel.metadata.tables["event_object"])
     statement = statement.on_conflict_do_update(
-        index_elements=["event_id"], set_={name: statement.excluded[name] for name in columns}
+        index_elements=["event_id"], set_={name: statement.excluded[name] for name in _Object._fields[1:]}
     )
-    session.execute(statement, [one.model_dump() for one in sorted(objects, key=lambda one: one.event_id)])
+    session.connection().execute(statement, [one._asdict() for one in sorted(objects)])
 
 
 def _write_zones(uses: Iterable[ZoneUse]) -> str:
     return "".join(f"{use.tzid} {use.first} {use.last}\n" for use in uses)
-
-
-def _read_zones(text: str) -> Iterator[ZoneUse]:
-    for line in text.splitlines():
-        tzid, first, last = line.split(" ")
-        yield ZoneUse(tzid, date.fromisoformat(first), date.fromisoformat(last))
-
-
-def _programmes(session: Session) -> list[tuple[Programme, ProgrammeRevision, datetime]]:
-    """Each programme in force, its revision, and when its first revision was loaded."""
-    found: dict[str, tuple[ProgrammeRevision, datetime]] = {}
-    for revision in session.exec(select(ProgrammeRevision).order_by(col(ProgrammeRevision.revision))):
-        first = found[revision.key][1] if revision.key in found else revision.loaded_at
-        found[revision.key] = (revision, first)
-    return [(_programme(found[key][0].source), *found[key]) for key in sorted(found)]
-
-
-@lru_cache(maxsize=8)
-def _programme(source: str) -> Programme:
-    return load_programme(source, "the programme in the database")
-
-
-def _review_points(
-    session: Session, programmes: list[tuple[Programme, ProgrammeRevision, datetime]]
-) -> Iterator[CalendarEvent]:
-    """The review points as whole days. They say what was recorded, never what is overdue: that would need a clock."""
-    records: dict[tuple[str, str], ReviewRecord] = {}
-    for record in session.exec(select(ReviewRecord).order_by(col(ReviewRecord.ordinal))):
-        records[record.programme_key, record.review_id] = record
-    for programme, revision, first in programmes:
-        for point in programme.review_points:
-            held = records.get((programme.key, point.id))
-            day = due_on(programme, point)
-            scope = ", ".join(map(str, point.scope))
-            said = f"\n\nHeld on {held.held_on}: {held.decision}" if held else ""
-            yield CalendarEvent(
-                uid=f"review-{programme.key}-{point.id}",
-                sequence=revision.revision - 1,
-                summary=f"Review held: {point.title}" if held else f"Review due: {point.title}",
-                starts=day_begins(day, programme.timezone),
-                ends=day_begins(day + timedelta(days=1), programme.timezone),
-                timezone=programme.timezone,
-                created=first,
-                changed=max(revision.loaded_at, held.recorded_at) if held else revision.loaded_at,
-                description=f"{programme.title}: workstream {scope}{said}",
-                categories=("review",),
-                all_day=True,
-                transparent=True,
-            )
-
-
-def _name(session: Session, kind: str, of: str, programmes: list[Programme]) -> str:
-    programme = programmes[0] if len(programmes) == 1 else None
-    title = programme.title if programme else "Events"
-    if kind == "theme":
-        theme = next((found for one in programmes if (found := one.theme(of))), None)
-        return f"{title}: {theme.title if theme else of}"
-    if kind == "market":
-        return f"{title}: {country_name(of)}"
-    if kind == "event":
-        return session.scalar(sa.select(col(Event.title)).where(col(Event.slug) == of)) or title
-    if kind == "institution":
-        name = session.scalar(sa.select(col(Institution.name)).where(col(Institution.id) == int(of)))
-        return f"{title}: {name}" if name else title
-    # A person's own calendar does not carry their name: it would show on a shared screen, and leak with the address.
-    return {"public": title, "person": f"My events: {title}", "organiser": f"{title}: organisers"}[kind]

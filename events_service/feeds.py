@@ -6,8 +6,6 @@ where the bytes differ. So a GET writes nothing and builds nothing.
 
 from __future__ import annotations
 
-import gzip
-import hashlib
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,17 +13,17 @@ from typing import Any
 import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
+from events_service import feed_blocks, feed_contents, feed_heads, feed_subjects
 from events_service.db.session import Database
-from events_service.db.tables import Attendee, Event, EventObject, Feed, FeedContent, Institution, Person
+from events_service.db.tables import Attendee, Event, EventObject, Feed, FeedContent, Person
 from events_service.db.types import UTCDateTime
-from events_service.domain.markets import is_country
-from events_service.errors import InputError, NotFoundError
-from events_service.feed_contents import KINDS, Shown, known_themes, show
+from events_service.errors import NotFoundError
 from events_service.tokens import feed_token
 
-WITHOUT_OF = ("public", "organiser")
+WITHOUT_OF: tuple[str, ...] = feed_subjects.WITHOUT_OF
 _SHOW_MANY_EVENTS = ("public", "theme", "market", "organiser")
 _CHUNK = 50
+_MANY_BLOCKS = 20
 _NOW: sa.BindParameter[datetime] = sa.bindparam("now", type_=UTCDateTime)
 _IS_DUE = sa.or_(col(FeedContent.stale_at).is_not(None), col(FeedContent.expires_at) <= _NOW)
 _DUE = select(FeedContent.id).where(_IS_DUE).order_by(col(FeedContent.id))
@@ -38,18 +36,19 @@ _DUE_AND_FREE = (
 _INSTITUTION = sa.select(sa.cast(col(Person.institution_id), sa.String)).where(col(Person.id) == sa.bindparam("person"))
 
 
-def create(session: Session, kind: str, of: str, now: datetime) -> tuple[Feed, str]:
+def create(session: Session, kind: str, of: str, now: datetime, *, all_day: bool = False) -> tuple[Feed, str]:
     """A new address of a feed, and its token, which is told this once and never again.
 
     `of` is a theme's key, a country, a slug, a person's address or number, an institution's ROR id or number; empty for
-    the public and the organiser's feed. InputError for a kind that is not there or an `of` that it does not take,
-    NotFoundError where nothing is called so. The bytes are built here if no feed like it was there.
+    the public and the organiser's feed. With `all_day` an event that spans several local dates is whole days in it.
+    InputError for a kind that is not there or an `of` that it does not take, NotFoundError where nothing is called so.
+    The bytes are built here if no feed like it was there.
     """
-    of = _canonical(session, kind, of.strip())
+    of = feed_subjects.canonical(session, kind, of.strip())
     token, digest = feed_token()
-    made = Feed(kind=kind, of=of, token_sha256=digest, created_at=now)
+    made = Feed(kind=kind, of=of, all_day=all_day, token_sha256=digest, created_at=now)
     session.add(made)
-    _content(session, kind, of, now)
+    _content(session, kind, of, all_day, now)
     session.flush()
     return made, token
 
@@ -63,7 +62,7 @@ def revoke(session: Session, feed_id: int, now: datetime) -> Feed:
         found.revoked_at = now
         session.add(found)
         session.flush()
-        _drop_unneeded(session, found.kind, found.of)
+        _drop_unneeded(session, found)
     return found
 
 
@@ -81,15 +80,11 @@ def listing(session: Session) -> list[dict[str, Any]]:
 
 def as_json(session: Session, found: Feed) -> dict[str, Any]:
     """One address as the contract gives it. A person is named by their address, an institution by its ROR id."""
-    of: str | None = found.of
-    if found.kind == "person":
-        of = session.scalar(sa.select(col(Person.email)).where(col(Person.id) == int(found.of))) or of
-    elif found.kind == "institution":
-        of = session.scalar(sa.select(col(Institution.ror)).where(col(Institution.id) == int(found.of))) or of
     return {
         "id": found.id,
         "kind": found.kind,
-        "of": of or None,
+        "of": feed_subjects.written(session, found.kind, found.of),
+        "all_day": found.all_day,
         "created_at": found.created_at,
         "revoked_at": found.revoked_at,
         "last_used": found.last_used,
@@ -116,8 +111,8 @@ def touch_event(session: Session, event: Event, now: datetime) -> int:
         sa.and_(col(FeedContent.kind) == "person", col(FeedContent.of).in_(people)),
         sa.and_(col(FeedContent.kind) == "institution", col(FeedContent.of).in_(institutions)),
     )
-    touched = _touch(session, _locked(showing_it), now)
-    showing = [which for which in touched if _shows(event, *which)]
+    touched = _touch(session, _locked(showing_it), now, event_id=event.id)
+    showing = {which for which in touched if _shows(event, *which)}
     live = sa.select(sa.func.count()).select_from(Feed).where(col(Feed.revoked_at).is_(None))
     return session.scalar(live.where(sa.tuple_(col(Feed.kind), col(Feed.of)).in_(showing))) or 0 if showing else 0
 
@@ -128,6 +123,12 @@ def touch_person(session: Session, person_id: int | None, now: datetime) -> None
         return
     session.flush()
     _touch(session, _OF_PERSON, now, {"person": person_id, "of": str(person_id)})
+
+
+def touch_tasks(session: Session, event_id: int, now: datetime) -> None:
+    """Mark what the organisers' feeds show of an event as stale: something that they are to do came up, or was done."""
+    session.flush()
+    _touch(session, _ORGANISERS, now, event_id=event_id)
 
 
 def touch_programme(session: Session, now: datetime) -> None:
@@ -158,7 +159,9 @@ def renew(session: Session, now: datetime) -> int:
     Whoever had a later revision would be told "not modified since" for ever.
     """
     session.flush()
-    newer = sa.update(FeedContent).values(revision=col(FeedContent.revision) + 1, changed_at=now, stale_at=now)
+    newer = sa.update(FeedContent).values(
+        revision=col(FeedContent.revision) + 1, changed_at=now, stale_at=now, all_stale=True
+    )
     return session.connection().execute(newer).rowcount
 
 
@@ -193,111 +196,86 @@ _OF_PERSON = _locked(
 )
 
 
+_ORGANISERS = _locked(col(FeedContent.kind) == "organiser")
+
+
 def _touch(
-    session: Session, which: sa.Select[int | None, str, str], now: datetime, told: Mapping[str, Any] | None = None
+    session: Session,
+    which: sa.Select[int | None, str, str],
+    now: datetime,
+    told: Mapping[str, Any] | None = None,
+    event_id: int | None = None,
 ) -> list[tuple[str, str]]:
+    """Mark these contents as stale: the block that holds an event, or all of them."""
     found = session.execute(which, told).all()
     if found:
         # Set even where it is set already, as a rebuild that is under way began before this change.
-        ids = [row[0] for row in found]
-        session.execute(sa.update(FeedContent).where(col(FeedContent.id).in_(ids)).values(stale_at=now))
+        ids = [row[0] for row in found if row[0] is not None]
+        values: dict[str, Any] = {"stale_at": now}
+        if event_id is None:
+            values["all_stale"] = True
+        else:
+            feed_blocks.mark(session, ids, feed_blocks.number_of(event_id))
+        session.execute(sa.update(FeedContent).where(col(FeedContent.id).in_(ids)).values(values))
     return [(kind, of) for _, kind, of in found]
 
 
 def _rebuild(session: Session, content: FeedContent, now: datetime) -> bool:
-    shown = show(session, content.kind, content.of, now)
-    content.stale_at, content.expires_at = None, shown.expires_at
-    different = shown.body != content.body
+    content_id = content.id or 0
+    # Many blocks one by one cost more than all of them at once.
+    stale = None if content.all_stale else feed_blocks.stale(session, content_id, now)
+    if stale is not None and len(stale) > _MANY_BLOCKS:
+        stale = None
+    etag = _build(session, content, stale, now)
+    different = etag != content.etag
     if different:
         content.revision += 1
         # HTTP's dates have whole seconds, and no two revisions may share one.
         content.changed_at = max(now, content.changed_at + timedelta(seconds=1))
-        content.body, content.gzipped, content.etag = _packed(shown)
+        content.etag = etag
     session.add(content)
     session.flush()
     return different
 
 
-def _content(session: Session, kind: str, of: str, now: datetime) -> None:
+def _build(session: Session, content: FeedContent, stale: Collection[int] | None, now: datetime) -> str:
+    """Build these blocks of a content, or all, and its head; the validator of its bytes then."""
+    content_id = content.id or 0
+    made = feed_contents.blocks(session, content.kind, content.of, now, all_day=content.all_day, numbers=stale)
+    feed_blocks.keep(session, content_id, made, stale)
+    zones = feed_blocks.timezones(session, content_id)
+    feed_blocks.keep_head(session, content_id, feed_heads.head(session, content.kind, content.of, zones))
+    joined = feed_blocks.joined(session, content_id)
+    content.stale_at, content.all_stale, content.expires_at = None, False, joined.expires_at
+    if joined.etag != content.etag:
+        content.brotli = feed_blocks.compressed_whole(session, content_id, joined.length)
+    return joined.etag
+
+
+def _content(session: Session, kind: str, of: str, all_day: bool, now: datetime) -> None:
     """See that the bytes of a feed are there."""
-    there = select(FeedContent.id).where(FeedContent.kind == kind, FeedContent.of == of)
+    there = select(FeedContent.id).where(
+        FeedContent.kind == kind, FeedContent.of == of, col(FeedContent.all_day).is_(all_day)
+    )
     if session.exec(there).first() is not None:
         return
-    shown = show(session, kind, of, now)
-    body, gzipped, etag = _packed(shown)
-    made = FeedContent(
-        kind=kind, of=of, revision=1, etag=etag, changed_at=now, expires_at=shown.expires_at, body=body, gzipped=gzipped
-    )
-    # A change that another process has not committed yet could not mark it, so the next tick looks once more.
-    made.stale_at = now
+    made = FeedContent(kind=kind, of=of, all_day=all_day, revision=1, etag="", changed_at=now)
     try:
         with session.begin_nested():
             session.add(made)
+            session.flush()
     except sa.exc.IntegrityError:
         if session.exec(there).first() is None:
             raise
+        return
+    made.etag = _build(session, made, None, now)
+    # A change that another process has not committed yet could not mark it, so the next tick looks once more.
+    made.stale_at, made.all_stale = now, True
+    session.add(made)
 
 
-def _packed(shown: Shown) -> tuple[bytes, bytes, str]:
-    etag = hashlib.sha256(shown.body).hexdigest()[:32]
-    return shown.body, gzip.compress(shown.body, compresslevel=6, mtime=0), etag
-
-
-def _drop_unneeded(session: Session, kind: str, of: str) -> None:
-    live = select(Feed.id).where(Feed.kind == kind, Feed.of == of, col(Feed.revoked_at).is_(None))
-    if session.exec(live).first() is None:
-        session.execute(sa.delete(FeedContent).where(col(FeedContent.kind) == kind, col(FeedContent.of) == of))
-
-
-def _canonical(session: Session, kind: str, of: str) -> str:
-    """`of` as the tables keep it."""
-    if kind not in KINDS:
-        raise InputError(f"feed kind {kind[:40]!r} is unknown; use one of {', '.join(KINDS)}")
-    if kind in WITHOUT_OF:
-        if of:
-            raise InputError(f"a feed of kind {kind} is of everything; leave out --of")
-        return ""
-    if not of:
-        raise InputError(f"a feed of kind {kind} needs --of")
-    return _FIND[kind](session, of)
-
-
-def _theme(session: Session, of: str) -> str:
-    known = known_themes(session)
-    if of not in known:
-        raise NotFoundError("theme", of, f"the programme has {', '.join(known)}" if known else "load a programme first")
-    return of
-
-
-def _market(_session: Session, of: str) -> str:
-    if not is_country(of.upper()):
-        raise NotFoundError("country", of, "use two letters, such as DE")
-    return of.upper()
-
-
-def _event(session: Session, of: str) -> str:
-    if session.exec(select(Event.id).where(Event.slug == of)).first() is None:
-        raise NotFoundError("event", of, "`events event list` has their slugs")
-    return of
-
-
-def _person(session: Session, of: str) -> str:
-    number = int(of) if of.isascii() and of.isdigit() and len(of) < 10 else None
-    by = col(Person.email) == of.lower() if number is None else col(Person.id) == number
-    found = session.scalar(sa.select(col(Person.id)).where(by))
-    if found is None:
-        raise NotFoundError("person", of, "`events person list` has their addresses")
-    return str(found)
-
-
-def _institution(session: Session, of: str) -> str:
-    ror = of.removeprefix("https://").removeprefix("ror.org/").lower()
-    found = session.scalar(sa.select(col(Institution.id)).where(col(Institution.ror) == ror))
-    if found is None and of.isascii() and of.isdigit() and len(of) < 10:
-        found = session.scalar(sa.select(col(Institution.id)).where(col(Institution.id) == int(of)))
-    if found is None:
-        raise NotFoundError("institution", of, "`events institution list` has their ids")
-    return str(found)
-
-
-_FIND = {"theme": _theme, "market": _market, "event": _event, "person": _person, "institution": _institution}
+def _drop_unneeded(session: Session, closed: Feed) -> None:
+    same = (Feed.kind == closed.kind, Feed.of == closed.of, col(Feed.all_day).is_(closed.all_day))
+    if session.exec(select(Feed.id).where(*same, col(Feed.revoked_at).is_(None))).first() is None:
+        its = sa.and_(col(FeedContent.kind) == closed.kind, col(FeedContent.of) == closed.of)
+        session.execute(sa.delete(FeedContent).where(its, col(FeedContent.all_day).is_(closed.all_day)))

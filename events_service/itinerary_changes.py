@@ -15,7 +15,6 @@ import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
 from events_service import outbox
-from events_service.campaign_rows import MAY_HAVE_GONE
 from events_service.db.tables import (
     Attendee,
     AttendeeSession,
@@ -28,7 +27,7 @@ from events_service.db.types import UTCDateTime
 from events_service.domain.delivery import ITINERARY, UNSENT, delivery_key
 from events_service.event_rows import id_of
 from events_service.itinerary_rows import CARRIERS, CARRIES, Reader, plans
-from events_service.outbox import ROWS
+from events_service.outbox import MAY_HAVE_GONE, ROWS
 
 _RETOLD = timedelta(days=2)
 """For how long after a change it is looked who heard meanwhile of what had been."""

@@ -15,12 +15,11 @@ from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 import sqlalchemy as sa
 from sqlmodel import Session, SQLModel
 
-from events_service.campaign_rows import MAY_HAVE_GONE
 from events_service.db.session import one_of
 from events_service.db.tables import Event
 from events_service.domain.delivery import CONFIRMATION, ITINERARY
 from events_service.domain.itinerary import Known, Said, attends, news
-from events_service.outbox import ROWS
+from events_service.outbox import MAY_HAVE_GONE, ROWS
 
 CARRIERS = ("update", "cancellation", "uninvited", CONFIRMATION, ITINERARY)
 """The purposes of messages that take along what has changed of an itinerary, for those who were told of theirs."""

@@ -15,10 +15,16 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, SQLModel
 
 from events_service.db.session import database_now
-from events_service.domain.delivery import HELD_FOR_REPLY, LOST_TOO_OFTEN, UNSENT
+from events_service.domain.delivery import HELD_FOR_REPLY, LOST_TOO_OFTEN, TOLD, UNSENT
 from events_service.leases import after_data
 
 ROWS = SQLModel.metadata.tables["delivery"]
+MAY_HAVE_GONE = sa.or_(
+    ROWS.c.state.in_(TOLD),
+    sa.and_(ROWS.c.state == "sending", ROWS.c.in_data_at.is_not(None)),
+    ROWS.c.doubted_at.is_not(None),
+)
+"""Of a delivery: whether its recipient has it, or may have it."""
 
 _BATCH = 5000
 _KILLS = (

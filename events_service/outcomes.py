@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from babel.numbers import list_currencies
 from sqlmodel import Session, col, select
 
+from events_service import feeds
 from events_service.db.tables import Attendee, Event, Institution, Outcome, SurveyResponse
 from events_service.domain.outcomes import CURRENCY, KINDS, MAX_VALUE, kind_of
 from events_service.domain.programme import Programme
@@ -57,6 +58,8 @@ def add(
     )
     session.add(outcome)
     session.flush()
+    if now > event.ends:
+        feeds.touch_tasks(session, outcome.event_id, now)
     return outcome
 
 

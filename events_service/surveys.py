@@ -12,6 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
+from events_service import feeds
 from events_service.config import shipped
 from events_service.db.tables import (
     Attendee,
@@ -230,7 +231,11 @@ def _step(session: Session, event_id: int, wave: str) -> CampaignStep | None:
 def _write_outcomes(
     session: Session, survey: Survey, read: Mapping[str, Answer], response: SurveyResponse, now: datetime
 ) -> None:
-    for draft in outcomes_of(survey, read):
+    drafts = outcomes_of(survey, read)
+    its_event = col(Outcome.event_id) == response.event_id
+    if drafts and session.scalar(sa.select(sa.exists().where(its_event))) is False:
+        feeds.touch_tasks(session, response.event_id, now)
+    for draft in drafts:
         session.add(
             Outcome(
                 event_id=response.event_id,

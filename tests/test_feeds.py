@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import gzip
+import zlib
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import brotli
 import pytest
-from sqlmodel import Session, select
+import sqlalchemy as sa
+from sqlmodel import Session, col, select
 
 from events_service import feeds, programmes, reviews
 from events_service.db.session import Database
@@ -19,13 +22,15 @@ from events_service.db.tables import (
     EventObject,
     EventSession,
     Feed,
+    FeedBlock,
     FeedContent,
     Institution,
     Person,
 )
 from events_service.errors import InputError, NotFoundError
 from tests.attendance import ADDED, make_attendee, make_event, make_person
-from tests.calendars.readers import Seen, instants, with_icalendar, with_icaljs, with_libical
+from tests.calendars.readers import Seen, instants, with_icalendar, with_icaljs, with_libical, with_vobject
+from tests.served import served
 
 NOW = datetime(2023, 7, 1, 10, 0, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=1)
@@ -44,10 +49,15 @@ def content(session: Session, kind: str, of: str = "") -> FeedContent:
     return session.exec(select(FeedContent).where(FeedContent.kind == kind, FeedContent.of == of)).one()
 
 
+def body_of(session: Session, kind: str, of: str = "") -> bytes:
+    """The calendar as it would be served."""
+    return served(session, content(session, kind, of))[0]
+
+
 def shown(session: Session, kind: str, of: str = "", now: datetime = NOW) -> dict[str, str]:
     """What a new feed of that kind shows: status by summary."""
     made, _ = feeds.create(session, kind, of, now)
-    calendar = with_icalendar(content(session, made.kind, made.of).body)
+    calendar = with_icalendar(body_of(session, made.kind, made.of))
     return {str(event["SUMMARY"]): str(event["STATUS"]) for event in calendar.walk("VEVENT")}
 
 
@@ -84,7 +94,7 @@ def add_session(session: Session, event: Event, title: str = "Visit: cyber range
 
 def test_a_programme_without_events_is_a_valid_feed(session: Session) -> None:
     assert shown(session, "public") == {}
-    body = content(session, "public").body
+    body = body_of(session, "public")
     assert body.startswith(b"BEGIN:VCALENDAR\r\n") and body.endswith(b"END:VCALENDAR\r\n")
     assert b"METHOD" not in body and b"REFRESH-INTERVAL;VALUE=DURATION:PT1H\r\n" in body
 
@@ -107,7 +117,7 @@ def test_the_feeds_of_a_theme_and_a_market_show_theirs(session: Session) -> None
     make_event(session, "private", title="private")
     assert shown(session, "theme", "energy").keys() == {"energy in Denmark", "both"}
     assert shown(session, "market", "de").keys() == {"cyber in Germany", "both"}
-    assert b"X-WR-CALNAME:Innovation Action Plan 2022-2025: Denmark\r\n" not in content(session, "market", "DE").body
+    assert b"X-WR-CALNAME:Innovation Action Plan 2022-2025: Denmark\r\n" not in body_of(session, "market", "DE")
 
 
 def test_a_persons_feed_shows_where_they_are_with_the_sessions_and_without_attendees(session: Session) -> None:
@@ -121,7 +131,7 @@ def test_a_persons_feed_shows_where_they_are_with_the_sessions_and_without_atten
         session.add(Attendee(event_id=event.id or 0, person_id=ada, reply=reply, added_at=ADDED))
     session.flush()
     assert shown(session, "person", "ada@example.org") == {"Munich": "CONFIRMED", "Visit: cyber range": "CONFIRMED"}
-    body = content(session, "person", str(ada)).body
+    body = body_of(session, "person", str(ada))
     assert b"ATTENDEE" not in body and b"ada" not in body.lower()
     assert b"TZID:Europe/Berlin\r\n" in body and b"TZID:Europe/London\r\n" in body
     assert b"RELATED-TO:munich@example.org\r\n" in body
@@ -135,7 +145,7 @@ def test_a_session_that_was_taken_off_is_crossed_out_for_thirty_days(session: Se
         "Munich": "CONFIRMED", "Visit: cyber range": "CANCELLED", "Dinner": "CONFIRMED",
     }  # fmt: skip
     kept = content(session, "event", "munich")
-    entries = {str(one["UID"]): one for one in with_icalendar(kept.body).walk("VEVENT")}
+    entries = {str(one["UID"]): one for one in with_icalendar(served(session, kept)[0]).walk("VEVENT")}
     # Each has its own SEQUENCE and time of change, whatever its event's are.
     assert [(entries[uid]["SEQUENCE"], entries[uid]["DTSTAMP"].dt) for uid in ("munich@example.org-1", "dinner")] == [
         (2, ADDED), (1, LATER),
@@ -149,7 +159,7 @@ def test_a_session_that_was_taken_off_is_crossed_out_for_thirty_days(session: Se
         "Dinner",
     }
     feeds.create(session, "person", str(make_attendee(session, event).person_id), gone)
-    assert b"cyber range" not in content(session, "person", str(session.exec(select(Attendee)).one().person_id)).body
+    assert b"cyber range" not in body_of(session, "person", str(session.exec(select(Attendee)).one().person_id))
     assert session.exec(select(EventObject.sessions_until)).one() is None
 
 
@@ -164,7 +174,7 @@ def test_a_tick_takes_it_out(sqlite_database: Database) -> None:
     assert feeds.rebuild_stale(sqlite_database, NOW + timedelta(days=30)) == 1
     with sqlite_database.read() as session:
         found = content(session, "event", "munich")
-        assert b"cyber range" not in found.body and found.expires_at is None
+        assert b"cyber range" not in served(session, found)[0] and found.expires_at is None
 
 
 def test_an_itinerary_is_in_no_public_feed(session: Session) -> None:
@@ -172,7 +182,7 @@ def test_an_itinerary_is_in_no_public_feed(session: Session) -> None:
     add_session(session, public(session, "mission"))
     for kind, of in (("public", ""), ("theme", "cyber"), ("market", "DE")):
         assert shown(session, kind, of).keys() == {"mission"}
-        assert b"Europe/London" not in content(session, kind, of).body
+        assert b"Europe/London" not in body_of(session, kind, of)
 
 
 def test_an_institutions_feed_shows_where_its_people_are(session: Session) -> None:
@@ -193,7 +203,7 @@ def test_the_organisers_feed_shows_drafts_and_review_points(session: Session) ->
     programmes.load(session, PROGRAMME.read_text(), PROGRAMME.name, NOW)
     make_event(session, "draft", title="Draft", state="draft")
     assert shown(session, "organiser")["Draft"] == "TENTATIVE"
-    calendar = with_icalendar(content(session, "organiser").body)
+    calendar = with_icalendar(body_of(session, "organiser"))
     points = [event for event in calendar.walk("VEVENT") if "review" in str(event["UID"])]
     plan = programmes.current(session)
     assert len(points) == len(plan.review_points) == 4
@@ -213,7 +223,7 @@ def test_recording_a_review_changes_the_organisers_feed(sqlite_database: Databas
         reviews.record(session, plan, first.id, decision="continue", notes="Good", held_on=held_on, now=held_at)
     feeds.rebuild_stale(sqlite_database, held_at)
     with sqlite_database.read() as session:
-        body = content(session, "organiser").body.replace(b"\r\n ", b"")
+        body = body_of(session, "organiser").replace(b"\r\n ", b"")
     assert b"SUMMARY:Review held: " + first.title.encode() in body
     assert f"Held on {held_on}: continue".encode() in body
 
@@ -223,15 +233,14 @@ def test_the_same_contents_are_the_same_bytes_and_keep_their_revision(database: 
         event = public(session, "conference")
         feeds.create(session, "public", "", NOW)
         before = content(session, "public")
-        kept = (before.body, before.etag, before.revision, before.changed_at)
+        kept = (*served(session, before), before.etag, before.revision, before.changed_at)
         feeds.touch_event(session, event, NOW)
     assert feeds.rebuild_stale(database, LATER) == 0
     with database.read() as session:
         after = content(session, "public")
-        assert (after.body, after.etag, after.revision, after.changed_at) == kept
-        assert after.stale_at is None
-        assert gzip.decompress(after.gzipped) == after.body
-        assert after.gzipped == gzip.compress(after.body, 6, mtime=0)
+        assert (*served(session, after), after.etag, after.revision, after.changed_at) == kept
+        assert (after.stale_at, after.all_stale) == (None, False)
+        assert gzip.decompress(kept[1]) == kept[0] == brotli.decompress(after.brotli or b"")
 
 
 def test_a_moved_event_raises_the_revision_of_what_shows_it_and_of_nothing_else(database: Database) -> None:
@@ -263,7 +272,7 @@ def test_a_moved_event_raises_the_revision_of_what_shows_it_and_of_nothing_else(
             ("event", "moved"),
             ("person", str(ada)),
         }
-        body = content(session, "public").body
+        body = body_of(session, "public")
         assert b"SEQUENCE:1\r\n" in body and b"LAST-MODIFIED:20230701T100100Z\r\n" in body
         assert b"DTSTART;TZID=Europe/Berlin:20231009T100000\r\n" in body
     assert feeds.rebuild_stale(database, LATER) == 0
@@ -307,11 +316,11 @@ def test_a_cancelled_event_stays_for_thirty_days_and_then_goes_by_a_tick(databas
     almost = NOW + timedelta(days=30) - timedelta(seconds=1)
     assert feeds.rebuild_stale(database, almost) == 0
     with database.read() as session:
-        assert b"STATUS:CANCELLED\r\n" in content(session, "public").body
+        assert b"STATUS:CANCELLED\r\n" in body_of(session, "public")
     assert feeds.rebuild_stale(database, NOW + timedelta(days=30)) == 1
     with database.read() as session:
         kept = content(session, "public")
-        assert b"VEVENT" not in kept.body
+        assert b"VEVENT" not in body_of(session, "public")
         assert (kept.revision, kept.expires_at) == (3, None)
     assert feeds.rebuild_stale(database, NOW + timedelta(days=60)) == 0
 
@@ -326,7 +335,7 @@ def test_a_reply_changes_the_persons_feed(database: Database) -> None:
         feeds.touch_person(session, ada, NOW)
     assert feeds.rebuild_stale(database, LATER) == 1
     with database.read() as session:
-        assert b"VEVENT" not in content(session, "person", str(ada)).body
+        assert b"VEVENT" not in body_of(session, "person", str(ada))
 
 
 def test_a_change_under_way_is_neither_waited_for_nor_lost(postgres_database: Database) -> None:
@@ -342,7 +351,7 @@ def test_a_change_under_way_is_neither_waited_for_nor_lost(postgres_database: Da
         assert feeds.rebuild_stale(postgres_database, LATER) == 0
     assert feeds.rebuild_stale(postgres_database, LATER) == 1
     with postgres_database.read() as session:
-        assert b"SUMMARY:Renamed\r\n" in content(session, "public").body
+        assert b"SUMMARY:Renamed\r\n" in body_of(session, "public")
 
 
 def test_two_revisions_never_share_a_second(sqlite_database: Database) -> None:
@@ -385,7 +394,7 @@ def test_a_thousand_events_fit_one_feed(session: Session) -> None:
         )  # fmt: skip
     session.flush()
     feeds.create(session, "public", "", NOW)
-    body = content(session, "public").body
+    body = body_of(session, "public")
     assert body.count(b"BEGIN:VEVENT") == 1001
     assert body.count(b"BEGIN:VTIMEZONE") == 1
 
@@ -469,7 +478,7 @@ def test_other_readers_see_the_same_events_in_a_feed(session: Session) -> None:
             make_attendee(session, event)
     session.flush()
     feeds.create(session, "person", "ada@example.org", NOW)
-    body = content(session, "person", str(session.exec(select(Person)).one().id)).body
+    body = body_of(session, "person", str(session.exec(select(Person)).one().id))
     rows = [*session.exec(select(Event)), *session.exec(select(EventSession))]
     expected = {Seen(row.uid, int(row.starts.timestamp()), int(row.ends.timestamp())) for row in rows}
     assert len(expected) == 10
@@ -477,3 +486,122 @@ def test_other_readers_see_the_same_events_in_a_feed(session: Session) -> None:
     (seen,) = with_icaljs([body])
     assert {Seen(event["uid"], event["starts"], event["ends"]) for event in seen["events"]} == expected
     assert set(with_libical(body)) == expected
+    assert set(with_vobject(body)) == expected
+
+
+def test_whole_days_are_another_content_of_the_same_kept_bytes(session: Session) -> None:
+    three_days = public(session, "three days", starts=datetime(2023, 10, 9, 7, tzinfo=UTC))
+    public(session, "one day", ends=three_days.starts + timedelta(hours=8))
+    add_session(session, three_days)
+    make_attendee(session, three_days)
+    feeds.create(session, "public", "", NOW)
+    objects = {kept.event_id: kept.body for kept in session.exec(select(EventObject))}
+    feeds.create(session, "public", "", NOW, all_day=True)
+    feeds.create(session, "person", "ada@example.org", NOW, all_day=True)
+    assert {kept.event_id: kept.body for kept in session.exec(select(EventObject))} == objects
+    plain, whole = (row for row in session.exec(select(FeedContent).where(FeedContent.kind == "public")))
+    assert (plain.all_day, whole.all_day) == (False, True)
+    times = {}
+    for kept in (plain, whole):
+        for event in with_icalendar(served(session, kept)[0]).walk("VEVENT"):
+            times[kept.all_day, str(event["SUMMARY"])] = event["DTSTART"].dt, event["DTEND"].dt
+    assert times[True, "three days"] == (date(2023, 10, 9), date(2023, 10, 13))
+    assert times[False, "three days"] == (three_days.starts, three_days.ends)
+    assert times[True, "one day"] == times[False, "one day"]
+    mine = body_of(session, "person", str(session.exec(select(Person)).one().id))
+    assert mine.count(b"DTSTART;VALUE=DATE:") == 1 and b"DTSTART;TZID=Europe/London:20231010" in mine
+    assert [row["all_day"] for row in feeds.listing(session)] == [False, True, True]
+    assert len(with_libical(mine)) == len(with_vobject(mine)) == len(with_icaljs([mine])[0]["events"]) == 2
+
+
+def test_revoking_one_of_two_forms_leaves_the_other(session: Session) -> None:
+    plain, _ = feeds.create(session, "public", "", NOW)
+    feeds.create(session, "public", "", NOW, all_day=True)
+    feeds.revoke(session, plain.id or 0, LATER)
+    assert [row.all_day for row in session.exec(select(FeedContent))] == [True]
+    assert {row.content_id for row in session.exec(select(FeedBlock))} == {
+        row.id for row in session.exec(select(FeedContent))
+    }
+
+
+def many(session: Session, count: int, kind: str = "conference") -> None:
+    """So many public events, enough for several blocks."""
+    session.add_all(
+        Event(
+            programme_key="p", slug=f"e{number}", uid=f"e{number}@example.org", kind=kind, title=f"Event {number}",
+            state="approved", visibility="public", starts=NOW + timedelta(hours=number), ends=NOW + timedelta(days=19),
+            timezone=("Europe/London", "Europe/Berlin", "UTC")[number % 3], themes=["cyber"], created_at=NOW,
+            changed_at=NOW,
+        )
+        for number in range(count)
+    )  # fmt: skip
+    session.flush()
+
+
+def test_block_by_block_is_the_same_as_all_at_once(database: Database) -> None:
+    """Whatever happens to events one by one, what is kept is what a build from nothing gives."""
+    with database.write() as session:
+        many(session, 300)
+        for kind in ("public", "organiser"):
+            feeds.create(session, kind, "", NOW)
+    feeds.rebuild_stale(database, NOW)
+    changes: list[tuple[int, dict[str, object]]] = [
+        (0, {"title": "Renamed"}),
+        (130, {"state": "draft"}),
+        (299, {"state": "cancelled", "cancelled_at": NOW}),
+        (131, {"timezone": "Asia/Tokyo", "starts": NOW}),
+        (5, {"visibility": "private"}),
+    ]
+    for turn, (number, values) in enumerate(changes, 1):
+        at = NOW + timedelta(minutes=turn)
+        with database.write() as session:
+            event = session.exec(select(Event).where(Event.slug == f"e{number}")).one()
+            for name, value in values.items():
+                setattr(event, name, value)
+            event.changed_at = at
+            session.add(event)
+            if values.get("state") == "cancelled":
+                session.add(EventChange(event_id=event.id or 0, at=at, action="approved"))
+            feeds.touch_event(session, event, at)
+        with database.read() as session:
+            assert len(session.exec(select(FeedBlock).where(FeedBlock.stale)).all()) == 2
+        feeds.rebuild_stale(database, at)
+    with database.read() as session:
+        kept = [(row.etag, *served(session, row)) for row in session.exec(select(FeedContent))]
+        assert len(session.exec(select(FeedBlock)).all()) == 2 * 4
+    with database.write() as session:
+        session.execute(sa.delete(FeedBlock))
+        session.execute(sa.delete(EventObject))
+        session.execute(sa.update(FeedContent).values(stale_at=NOW, all_stale=True))
+    assert feeds.rebuild_stale(database, NOW + timedelta(minutes=len(changes))) == 0
+    with database.read() as session:
+        assert [(row.etag, *served(session, row)) for row in session.exec(select(FeedContent))] == kept
+    body, gzipped = kept[0][1:]
+    assert gzip.decompress(gzipped) == body and zlib.decompress(gzipped, 31) == body
+    assert body.count(b"BEGIN:VEVENT") == 298 and b"TZID:Asia/Tokyo" in body
+
+
+def test_a_block_that_became_empty_is_gone(sqlite_database: Database) -> None:
+    with sqlite_database.write() as session:
+        many(session, 129)
+        feeds.create(session, "public", "", NOW)
+    feeds.rebuild_stale(sqlite_database, NOW)
+    with sqlite_database.write() as session:
+        assert sorted(block.number for block in session.exec(select(FeedBlock))) == [0, 1, 2]
+        for event in session.exec(select(Event).where(col(Event.id) >= 128)):
+            event.state, event.changed_at = "draft", LATER
+            session.add(event)
+            feeds.touch_event(session, event, LATER)
+    assert feeds.rebuild_stale(sqlite_database, LATER) == 1
+    with sqlite_database.read() as session:
+        assert sorted(block.number for block in session.exec(select(FeedBlock))) == [0, 1]
+        assert body_of(session, "public").count(b"BEGIN:VEVENT") == 127
+
+
+def test_a_long_feed_has_no_brotli_form(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    many(session, 10)
+    monkeypatch.setattr("events_service.feed_blocks._BROTLI_MOST", 1000)
+    feeds.create(session, "public", "", NOW)
+    feeds.create(session, "market", "DK", NOW)
+    assert content(session, "public").brotli is None
+    assert brotli.decompress(content(session, "market", "DK").brotli or b"") == body_of(session, "market", "DK")

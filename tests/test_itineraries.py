@@ -21,6 +21,7 @@ from tests.calendars.readers import instants, logical_lines, with_icalendar, wit
 from tests.delegates import AGENDA, LATER, Object, calendars, components, item, place, shift, the_event, told, went
 from tests.ledger import STARTED, House, utc
 from tests.mail.reading import body, read, shape
+from tests.served import served
 from tests.test_intake import calendar, mail, result
 
 ADA = "ada@example.org"
@@ -127,7 +128,7 @@ def test_their_own_feed_shows_the_sessions_that_they_attend_and_the_event_s_show
         feeds.rebuild_stale(database, STARTED)
         session.expire_all()
         content = session.exec(select(FeedContent).where(FeedContent.kind == kind)).one()
-        return [str(event["SUMMARY"]) for event in with_icalendar(content.body).walk("VEVENT")][1:]
+        return [str(event["SUMMARY"]) for event in with_icalendar(served(session, content)[0]).walk("VEVENT")][1:]
 
     titles = [title for title, *_ in AGENDA]
     with database.write() as session:
@@ -146,7 +147,7 @@ def test_their_own_feed_shows_the_sessions_that_they_attend_and_the_event_s_show
     with database.read() as session:
         assert shown(session, "person") == titles[1:]
         content = session.exec(select(FeedContent).where(FeedContent.kind == "person")).one()
-        assert b"STATUS:CANCELLED" in content.body
+        assert b"STATUS:CANCELLED" in served(session, content)[0]
         assert content.expires_at == STARTED + CANCELLED_FOR
     feeds.rebuild_stale(database, STARTED + CANCELLED_FOR)
     with database.read() as session:
@@ -157,7 +158,7 @@ def test_a_feed_and_a_mail_say_the_same_of_a_session(house: House) -> None:
     told(house, ADA)
     with house.database.write() as session:
         feeds.create(session, "person", ADA, LATER)
-        feed = session.exec(select(FeedContent)).one().body
+        feed = served(session, session.exec(select(FeedContent)).one())[0]
     in_feed = {seen.uid: seen for seen in instants(feed)}
     sent = house.wire.taken[-1]
     assert [in_feed[seen.uid] for one in calendars(sent) for seen in instants(one)] == list(in_feed.values())[1:]

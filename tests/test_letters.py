@@ -27,7 +27,7 @@ from events_service.letters import Draft, Letters, readable, reply_address
 from events_service.mail.wire import Outgoing
 from events_service.tokens import open_mail_token
 from tests.attendance import ADDED, make_attendee, make_event
-from tests.calendars.readers import instants, logical_lines, with_icalendar, with_icaljs, with_libical
+from tests.calendars.readers import instants, logical_lines, with_icalendar, with_icaljs, with_libical, with_vobject
 from tests.mail.reading import AWKWARD, body, part, read
 
 NOW = datetime(2023, 8, 7, 9, 0, tzinfo=UTC)
@@ -328,7 +328,7 @@ def test_other_readers_find_every_calendar_whole(world: World) -> None:
         contents += [calendar_of(world.say(attendee, purpose)) for purpose in ("invitation", "update", "cancellation")]
     expected = instants(contents[0])
     for content in contents:
-        assert with_libical(content) == expected
+        assert with_libical(content) == with_vobject(content) == expected
     for answer in with_icaljs(contents):
         (event,) = answer["events"]
         assert len(event["attendees"]) == 1

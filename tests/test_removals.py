@@ -317,7 +317,7 @@ def test_nothing_counts_or_shows_who_is_off(session: Session) -> None:
 
 
 def _feed(session: Session, person_id: int) -> bytes:
-    return feed_contents.show(session, "person", str(person_id), STARTED).body
+    return b"".join(block.body for block in feed_contents.blocks(session, "person", str(person_id), STARTED))
 
 
 def test_replies_of_who_is_off_are_refused_and_on_record(session: Session) -> None:

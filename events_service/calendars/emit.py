@@ -7,7 +7,8 @@ a place or a name holds can end its line (RFC 5545 3.1 and 3.3.11).
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta, tzinfo
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta, tzinfo
 
 from events_service.calendars.lines import content_line, escape_text, uri
 from events_service.calendars.model import CalendarEvent
@@ -37,6 +38,15 @@ def vevent(event: CalendarEvent) -> bytes:
     return b"BEGIN:%b\r\n%bEND:%b\r\n" % (event.kind.encode(), properties(event), event.kind.encode())
 
 
+def in_whole_days(event: CalendarEvent, body: bytes) -> bytes:
+    """The same VEVENT as whole days, made from its bytes (of `vevent`); empty where it touches one local date only."""
+    days = replace(event, all_day=True)
+    first, after = _dates(days, load_zone(event.timezone))
+    if after - first <= timedelta(days=1):
+        return b""
+    return body.replace(b"".join(_times(event)), b"".join(_times(days)), 1)
+
+
 def properties(event: CalendarEvent) -> bytes:
     """The lines of a component between BEGIN and END."""
     lines = [
@@ -49,6 +59,8 @@ def properties(event: CalendarEvent) -> bytes:
         *_times(event),
         content_line("STATUS", _status(event)),
     ]
+    if event.completed is not None:
+        lines.append(content_line("COMPLETED", _utc(event.completed)))
     if event.kind == "VEVENT":
         lines.append(content_line("TRANSP", "TRANSPARENT" if event.transparent else "OPAQUE"))
     if event.location:
@@ -109,6 +121,8 @@ def _feed_head(name: str, colour: str, refresh_hours: int) -> bytes:
 
 def _status(event: CalendarEvent) -> str:
     if event.kind == "VTODO":
+        if event.completed is not None:
+            return "COMPLETED"
         return "CANCELLED" if event.status == "CANCELLED" else "NEEDS-ACTION"
     return event.status
 
@@ -117,9 +131,7 @@ def _times(event: CalendarEvent) -> tuple[bytes, bytes]:
     end = "DUE" if event.kind == "VTODO" else "DTEND"
     zone = load_zone(event.timezone)
     if event.all_day:
-        first, last = event.starts.astimezone(zone), event.ends.astimezone(zone)
-        midnight = last.replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
-        after = last.date() if last == midnight and last > first else last.date() + timedelta(days=1)
+        first, after = _dates(event, zone)
         return (
             content_line("DTSTART;VALUE=DATE", f"{first:%Y%m%d}"),
             content_line(f"{end};VALUE=DATE", f"{after:%Y%m%d}"),
@@ -130,6 +142,14 @@ def _times(event: CalendarEvent) -> tuple[bytes, bytes]:
         content_line(f"DTSTART;TZID={event.timezone}", f"{event.starts.astimezone(zone):%Y%m%dT%H%M%S}"),
         content_line(f"{end};TZID={event.timezone}", f"{event.ends.astimezone(zone):%Y%m%dT%H%M%S}"),
     )
+
+
+def _dates(event: CalendarEvent, zone: tzinfo) -> tuple[date, date]:
+    """The first local date that it touches, and the one after the last (RFC 5545 3.6.1: DTEND is exclusive)."""
+    first, last = event.starts.astimezone(zone), event.ends.astimezone(zone)
+    midnight = last.replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
+    after = last.date() if last == midnight and last > first else last.date() + timedelta(days=1)
+    return first.date(), after
 
 
 def _in_utc(event: CalendarEvent, zone: tzinfo) -> bool:

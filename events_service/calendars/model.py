@@ -22,8 +22,9 @@ class CalendarEvent:
     own times, never now: `changed` becomes DTSTAMP and LAST-MODIFIED. `timezone` is the IANA name of the zone whose
     wall clock was meant. With `all_day` the span is the local dates that `starts` to `ends` touch, and `ends` at local
     midnight does not touch the day it begins. `transparent` does not block anybody's time. `related_to` is the UID of
-    the event this belongs to (RFC 5545 3.8.4.5). A VTODO is due at `ends`. Raises ValueError for values that no
-    calendar can hold: an empty uid, a negative sequence, a naive time, an end before the start.
+    the event this belongs to (RFC 5545 3.8.4.5). A VTODO is due at `ends`, and done at `completed`, which no VEVENT
+    has. Raises ValueError for values that no calendar can hold: an empty uid, a negative sequence, a naive time, an end
+    before the start.
     """
 
     uid: str
@@ -43,17 +44,20 @@ class CalendarEvent:
     transparent: bool = False
     related_to: str | None = None
     kind: Kind = "VEVENT"
+    completed: datetime | None = None
 
     def __post_init__(self) -> None:
         if not self.uid.strip():
             raise ValueError("a calendar event needs a uid")
         if self.sequence < 0:
             raise ValueError(f"{self.uid}: SEQUENCE cannot be {self.sequence}")
-        for at in (self.starts, self.ends, self.created, self.changed):
-            if at.tzinfo is None:
+        for at in (self.starts, self.ends, self.created, self.changed, self.completed):
+            if at is not None and at.tzinfo is None:
                 raise ValueError(f"{self.uid}: a time without an offset: {at.isoformat()}")
         if self.ends < self.starts:
             raise ValueError(f"{self.uid}: it ends before it starts")
+        if self.completed is not None and self.kind != "VTODO":
+            raise ValueError(f"{self.uid}: only a task is completed")
 
 
 class Mailbox(NamedTuple):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 app = noun()
 
-_COLUMNS = ("id", "kind", "of", "created", "last used", "revoked")
+_COLUMNS = ("id", "kind", "of", "all day", "created", "last used", "revoked")
 
 
 @verb(app, "list")
@@ -40,6 +40,9 @@ def create(
             "--of", help="A theme's key, a country, a slug, an e-mail address, a ROR id: what the kind needs."
         ),
     ] = "",
+    all_day: Annotated[
+        bool, typer.Option("--all-day", help="Show events that span several days as whole days.")
+    ] = False,
 ) -> None:
     """Make an address and print it. It cannot be shown again; whoever has it can read the feed."""
     from events_service import feeds
@@ -50,13 +53,13 @@ def create(
     if (kind in feeds.WITHOUT_OF) == bool(of.strip()):
         raise UsageError(f"--of: {kind} {'is of everything; leave it out' if of else 'needs it'}")
     with run.write() as session:
-        made, token = feeds.create(session, kind, of, run.now)
+        made, token = feeds.create(session, kind, of, run.now, all_day=all_day)
         document = feeds.as_json(session, made)
     if run.dry_run:
         run.say("dry run: nothing was made, and the address below leads nowhere")
-    url = f"{run.settings.public_base}/feeds/{token}.ics"
-    document["url"] = url
-    run.emit(document, lambda console: _address(console, url))
+    page = f"{run.settings.public_base}/feeds/{token}"
+    document |= {"url": f"{page}.ics", "page": page}
+    run.emit(document, lambda console: _address(console, page))
     if not run.as_json:
         run.say("Keep it: it is shown this once. Whoever has it can read the feed; `events feed revoke` closes it.")
 
@@ -71,16 +74,19 @@ def revoke(run: Run, id: Annotated[int, typer.Argument(help="Its id, as `events 
     run.emit(document, lambda console: _table(console, [document]))
 
 
-def _address(console: Console, url: str) -> None:
-    console.print(url, soft_wrap=True, markup=False)
-    # What a click in a mail or a page hands to the calendar program.
-    console.print("webcal://" + url.partition("://")[2], soft_wrap=True, markup=False)
+def _address(console: Console, page: str) -> None:
+    url = f"{page}.ics"
+    # The second is what a click in a mail or a page hands to the calendar program, the third a page for people.
+    for address in (url, "webcal://" + url.partition("://")[2], page):
+        console.print(address, soft_wrap=True, markup=False)
 
 
 def _table(console: Console, rows: list[dict[str, Any]]) -> None:
-    keys = ("id", "kind", "of", "created_at", "last_used", "revoked_at")
+    keys = ("id", "kind", "of", "all_day", "created_at", "last_used", "revoked_at")
     console.print(table(_COLUMNS, [[_cell(row[key]) for key in keys] for row in rows]))
 
 
 def _cell(value: Any) -> Any:
+    if isinstance(value, bool):
+        return "yes" if value else ""
     return f"{value:%Y-%m-%d %H:%M}" if hasattr(value, "strftime") else value

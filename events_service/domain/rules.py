@@ -6,7 +6,7 @@ event lists its markets or themes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
@@ -17,7 +17,10 @@ from events_service.domain.programme import Programme
 from events_service.domain.timeline import Window
 from events_service.domain.violations import Allowed, Booking, RuleContext, Severity, Violation, refuses
 
-__all__ = ["CODES", "RULES", "WAIVABLE", "Allowed", "Booking", "Rule", "RuleContext", "Violation", "check", "refuses"]
+__all__ = [
+    "CODES", "RULES", "WAIVABLE", "Allowed", "Booking", "Rule", "RuleContext", "Violation", "check",
+    "material_refreshed", "refuses",
+]  # fmt: skip
 
 
 class _Finding(NamedTuple):
@@ -133,18 +136,21 @@ def _review_overdue(case: _Case) -> _Finding | None:
 
 def _material_stale(case: _Case) -> _Finding | None:
     last = reviews.last_held(case.context.reviews_held)
-    refreshed = case.event.material_refreshed
-    if refreshed is None:
-        themes = [case.programme.theme(key) for key in case.event.themes]
-        refreshed = min(
-            (theme.material_refreshed for theme in themes if theme and theme.material_refreshed), default=None
-        )
+    refreshed = material_refreshed(case.programme, case.event.material_refreshed, case.event.themes)
     # Material whose age nobody gave is unknown, not stale.
     if last is None or refreshed is None or refreshed >= last[1]:
         return None
     return _Finding(
         f"its material was last refreshed on {refreshed}, before the review {last[0]} of {last[1]}; refresh it"
     )
+
+
+def material_refreshed(programme: Programme, own: date | None, themes: Iterable[str]) -> date | None:
+    """When an event's material was last refreshed: as it says itself, else the oldest of its themes; None: unknown."""
+    if own is not None:
+        return own
+    known = [programme.theme(key) for key in themes]
+    return min((theme.material_refreshed for theme in known if theme and theme.material_refreshed), default=None)
 
 
 def _no_target_institution(case: _Case) -> _Finding | None:

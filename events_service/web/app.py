@@ -19,7 +19,7 @@ from events_service.clock import Clock
 from events_service.config import Settings
 from events_service.db.session import Database
 from events_service.errors import DatabaseError
-from events_service.web import api, event_pages, health, reply_pages, survey_pages, unsubscribe_pages
+from events_service.web import api, event_pages, feed_pages, health, reply_pages, survey_pages, unsubscribe_pages
 from events_service.web.feeds import FeedRoute, LastUsed
 from events_service.web.guards import BodyCap, SecurityHeaders
 from events_service.web.site import BrokerReady, Ring, Site
@@ -55,7 +55,7 @@ def create_app(
         title="Events", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False,
         lifespan=_lifespan(site, used),
     )  # fmt: skip
-    for part in (event_pages, reply_pages, survey_pages, unsubscribe_pages, health, api):
+    for part in (event_pages, feed_pages, reply_pages, survey_pages, unsubscribe_pages, health, api):
         application.include_router(part.routes(site))
     application.add_exception_handler(HTTPException, _refused)
     application.add_exception_handler(RequestValidationError, _malformed)
@@ -65,13 +65,13 @@ def create_app(
 
 
 class _FeedsFirst:
-    """Sends `/feeds/` to its own route, everything else to the application."""
+    """Sends `/feeds/….ics` to its own route, everything else to the application."""
 
     def __init__(self, feed_route: ASGIApp, application: ASGIApp) -> None:
         self._feeds, self._application = feed_route, application
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"].startswith("/feeds/"):
+        if scope["type"] == "http" and scope["path"].startswith("/feeds/") and scope["path"].endswith(".ics"):
             await self._feeds(scope, receive, send)
         else:
             await self._application(scope, receive, send)

@@ -1,35 +1,51 @@
-"""Answers from kept bytes: validators, 304, and the stored gzip (RFC 9110, sections 8.8, 12.5.3 and 13)."""
+"""Answers from kept bytes: validators, 304, and the stored compressed forms (RFC 9110, sections 8.8, 12.5.3 and 13)."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
 from functools import lru_cache
+from typing import NamedTuple
 
 Headers = list[tuple[bytes, bytes]]
 
 CALENDAR = b"text/calendar; charset=utf-8"
 # The address is a secret, so nothing shared may keep it; asking each time is cheap, and a moved event is seen at once.
 _CACHE_CONTROL = b"private, no-cache"
-_GZIP_SUFFIX = "-gzip"
+_SUFFIXES = {"br": "-br", "gzip": "-gzip", "": ""}
+_ALIASES = {"x-gzip": "gzip"}
+_WEIGHT = re.compile(r"\s*q\s*=\s*(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)\s*")
+
+
+class Form(NamedTuple):
+    """The bytes in one content coding, with the headers that go with them, and with a 304 that stands for them."""
+
+    body: bytes
+    headers: Headers
+    unchanged: Headers
 
 
 @dataclass(frozen=True)
 class Representation:
     """One revision of something, ready to send. `etag` is bare; `changed_at` has whole seconds.
 
-    The gzipped form has an ETag of its own, as a strong ETag must: the bytes are others.
+    `forms` are by content coding, the best first, the plain one ("") last. Each has an ETag of its own, as a strong one
+    must have: the bytes are others.
     """
 
     etag: str
     changed_at: datetime
-    body: bytes
-    gzipped: bytes | None
     last_modified: bytes
-    plain_headers: Headers = field(repr=False)
-    gzip_headers: Headers = field(repr=False)
+    forms: dict[str, Form] = field(repr=False)
+    codings: tuple[str, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all forms together."""
+        return sum(len(form.body) for form in self.forms.values())
 
 
 def representation(
@@ -39,24 +55,35 @@ def representation(
     gzipped: bytes | None,
     now: datetime,
     extra: Iterable[tuple[bytes, bytes]] = (),
+    brotli: bytes | None = None,
 ) -> Representation:
     """Make one, with the headers that every answer from it carries. Last-Modified is never later than `now`."""
     changed = changed_at.replace(microsecond=0)
     last_modified = format_datetime(min(changed, now).astimezone(UTC), usegmt=True).encode()
+    extra_headers = list(extra)
 
-    def headers(tag: str) -> Headers:
-        return [
-            (b"etag", f'"{tag}"'.encode()),
-            (b"last-modified", last_modified),
+    def form(coding: str, content: bytes) -> Form:
+        always = [
+            (b"etag", f'"{etag}{_SUFFIXES[coding]}"'.encode()),
             (b"cache-control", _CACHE_CONTROL),
             (b"vary", b"Accept-Encoding"),
+        ]
+        more = [
+            (b"last-modified", last_modified),
             (b"x-robots-tag", b"noindex"),
             (b"referrer-policy", b"no-referrer"),
             (b"x-content-type-options", b"nosniff"),
-            *extra,
+            *extra_headers,
         ]
+        described = [(b"content-type", CALENDAR), (b"content-length", str(len(content)).encode())]
+        if coding:
+            described.append((b"content-encoding", coding.encode()))
+        # A 304 needs no more than what a cache goes by (RFC 9110 15.4.5).
+        return Form(content, described + always + more, always)
 
-    return Representation(etag, changed, body, gzipped, last_modified, headers(etag), headers(etag + _GZIP_SUFFIX))
+    there = {"br": brotli, "gzip": gzipped, "": body}
+    forms = {coding: form(coding, content) for coding, content in there.items() if content is not None}
+    return Representation(etag, changed, last_modified, forms, tuple(filter(None, forms)))
 
 
 def answer(asked: Iterable[tuple[bytes, bytes]], shown: Representation) -> tuple[int, Headers, bytes]:
@@ -69,46 +96,40 @@ def answer(asked: Iterable[tuple[bytes, bytes]], shown: Representation) -> tuple
             tags = tags + b"," + value if tags else value
         elif name == b"if-modified-since":
             since = value
-    zipped = shown.gzipped is not None and accepts_gzip(encoding)
-    headers = shown.gzip_headers if zipped else shown.plain_headers
+    form = shown.forms[coding_for(encoding, shown.codings)]
     if tags is not None:
         unchanged = _matches(tags, shown.etag)
     else:
         unchanged = since is not None and _not_since(since, shown.changed_at)
-    if unchanged:
-        return 304, headers, b""
-    body = shown.gzipped if zipped and shown.gzipped is not None else shown.body
-    described = [(b"content-type", CALENDAR), (b"content-length", str(len(body)).encode())]
-    if zipped:
-        described.append((b"content-encoding", b"gzip"))
-    return 200, described + headers, body
+    return (304, form.unchanged, b"") if unchanged else (200, form.headers, form.body)
 
 
 @lru_cache(maxsize=256)
-def accepts_gzip(value: bytes) -> bool:
-    """Whether an Accept-Encoding header takes gzip; no header, or an empty one, takes only the plain form."""
-    wildcard = False
+def coding_for(value: bytes, offered: tuple[str, ...]) -> str:
+    """Which of the codings on offer, best first, an Accept-Encoding header takes; "" for none, the plain form.
+
+    The heaviest wins, the better of two that weigh the same. The plain form is there unless it is named, and then wins
+    where it weighs more; a header that forbids everything gets it all the same (RFC 9110 12.5.3 leaves that open).
+    No header, or an empty one, takes only the plain form: that is what calendar importers without one can read.
+    """
+    weights: dict[str, float] = {}
     for item in value.decode("latin-1").lower().split(","):
-        coding, *parameters = (part.strip() for part in item.split(";"))
-        refused = any(_is_zero(parameter) for parameter in parameters)
-        if coding in ("gzip", "x-gzip"):
-            return not refused
-        if coding == "*":
-            wildcard = not refused
-    return wildcard
-
-
-def _is_zero(parameter: str) -> bool:
-    name, _, weight = parameter.partition("=")
-    return name.strip() == "q" and weight.strip().rstrip("0") in ("", "0.")
+        coding, _, parameter = (part.strip() for part in item.partition(";"))
+        weight = _WEIGHT.fullmatch(parameter)
+        weights[_ALIASES.get(coding, coding)] = float(weight[1]) if weight else 1.0
+    rest = weights.get("*", 0.0)
+    plain = weights.get("identity", rest)
+    best = max(offered, key=lambda coding: weights.get(coding, rest), default="")
+    heaviest = weights.get(best, rest)
+    return best if heaviest > 0 and heaviest >= plain else ""
 
 
 def _matches(value: bytes, etag: str) -> bool:
-    """If-None-Match compares weakly; either form's tag stands for the same revision."""
+    """If-None-Match compares weakly; any form's tag stands for the same revision."""
     if value.strip() == b"*":
         return True
     tags = (tag.strip().removeprefix("W/").strip('"') for tag in value.decode("latin-1").split(","))
-    return any(tag.removesuffix(_GZIP_SUFFIX) == etag for tag in tags)
+    return any(tag.removesuffix("-gzip").removesuffix("-br") == etag for tag in tags)
 
 
 def _not_since(value: bytes, changed_at: datetime) -> bool:

@@ -18,9 +18,10 @@ from events_service.db.schema import open_database
 from events_service.db.tables import Attendee, CampaignStep, Event
 from events_service.letters import Letters, readable
 from tests.bench import running
+from tests.bench.debian import cache_folder
 from tests.bench.harness import Figure, Unavailable, bench, forced_write, progress, run_command
 from tests.bench.mission import invitations
-from tests.bench.postfix import Sink, Yardstick, cache_folder, sink
+from tests.bench.postfix import Sink, Yardstick, sink
 from tests.bench.running import LETTERS, Sent
 from tests.bench.stages import Stages, timed
 

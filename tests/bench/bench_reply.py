@@ -21,9 +21,10 @@ from events_service.db.session import Database
 from events_service.tokens import mail_token
 from tests.attendance import make_event
 from tests.bench import running
+from tests.bench.debian import free_port
 from tests.bench.harness import Figure, bench, progress
 from tests.bench.mission import invitations, place
-from tests.bench.postfix import Sink, free_port, sink
+from tests.bench.postfix import Sink, sink
 from tests.bench.running import LETTERS
 from tests.crowds import counts
 from tests.processes import Live, live

@@ -1,6 +1,5 @@
 """The yardstick for mail: postfix's own `smtp-source` and `smtp-sink`, unpacked from Debian's package, not installed.
 
-The package is fetched once with `apt-get download` and kept in `~/.cache/events-bench` (XDG_CACHE_HOME is heeded).
 Where postfix is installed, its programs are taken from there. The sink takes a message and throws it away; the source
 sends as fast as the sink takes. Both are C, without TLS, disk or DNS: theirs is what loopback and two programs can do.
 """
@@ -10,10 +9,8 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import socket
 import statistics
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,10 +18,9 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from tests.bench.harness import Unavailable
+from tests.bench.debian import free_port, unpacked, wait_for
 
 SESSIONS = 8
-_PATIENCE = 20.0
 _COUNTED = re.compile(r"mesg=(\d+)")
 
 
@@ -77,7 +73,7 @@ def sink(folder: Path, *, keep: bool = False) -> Iterator[Sink]:
             env=_environment(programs),
         )
     try:
-        _wait_for(port, process, counter)
+        wait_for(port, process, counter, "smtp-sink")
         yield Sink(port, process.pid, counter, kept)
     finally:
         process.kill()
@@ -116,31 +112,6 @@ class Yardstick:
         return statistics.median(self._rates)
 
 
-def cache_folder() -> Path:
-    """Where what the benchmarks fetch is kept from one run to the next."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "events-bench"
-
-
-def free_port() -> int:
-    """A port of loopback that nobody listens at."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
-
-
-def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + _PATIENCE
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise Unavailable(f"smtp-sink does not start: {log.read_text().strip()[-300:]}") from None
-            time.sleep(0.02)
-        else:
-            return
-
-
 def _environment(programs: Path) -> dict[str, str]:
     """Its libraries are in a folder beside it, which an installed one finds without help."""
     return {**os.environ, "LD_LIBRARY_PATH": str(programs.parent / "lib/postfix")}
@@ -152,29 +123,4 @@ def _programs() -> Path:
     installed = shutil.which("smtp-sink", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     if installed:
         return Path(installed).parent
-    cached = cache_folder() / "postfix"
-    if not (cached / "usr/sbin/smtp-sink").exists():
-        _unpack(cached)
-    return cached / "usr/sbin"
-
-
-def _unpack(into: Path) -> None:
-    into.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=into.parent) as work:
-        _run(["apt-get", "download", "postfix"], work)
-        packages = list(Path(work).glob("postfix_*.deb"))
-        if not packages:
-            raise Unavailable("the yardstick is postfix's smtp-source, and `apt-get download postfix` brought nothing")
-        _run(["dpkg", "-x", str(packages[0]), "unpacked"], work)
-        shutil.rmtree(into, ignore_errors=True)
-        (Path(work) / "unpacked").rename(into)
-
-
-def _run(command: Sequence[str], folder: str) -> None:
-    wanted = "the yardstick is postfix's smtp-source, from Debian's package"
-    try:
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    except FileNotFoundError as error:
-        raise Unavailable(f"{wanted}, and {command[0]} is not here; install postfix, or run this on Debian") from error
-    if done.returncode:
-        raise Unavailable(f"{wanted}, and `{' '.join(command)}` failed: {done.stderr.strip()[-300:]}")
+    return unpacked(["postfix"], "usr/sbin/smtp-sink", "the yardstick is postfix's smtp-source") / "usr/sbin"

@@ -12,7 +12,16 @@ from events_service.calendars.model import CalendarEvent
 from events_service.calendars.zones import ZoneUse
 from events_service.errors import InputError
 from tests.calendars.given import AWKWARD, MUNICH, event, texts
-from tests.calendars.readers import Seen, dates, instants, logical_lines, with_icalendar, with_icaljs, with_libical
+from tests.calendars.readers import (
+    Seen,
+    dates,
+    instants,
+    logical_lines,
+    with_icalendar,
+    with_icaljs,
+    with_libical,
+    with_vobject,
+)
 from tests.calendars.test_lines import readable
 
 
@@ -151,6 +160,11 @@ def test_libical_finds_no_fault_in_awkward_texts() -> None:
     assert with_libical(calendar(*events)) == [seen(each) for each in events]
 
 
+def test_vobject_finds_no_fault_in_awkward_texts() -> None:
+    events = [event(uid=f"{place}@x", summary=text, location=text) for place, text in enumerate(AWKWARD)]
+    assert with_vobject(calendar(*events)) == [seen(each) for each in events]
+
+
 def test_titles_cannot_add_lines_or_components() -> None:
     attack = "x\r\nATTENDEE:mailto:x@evil.example\r\nEND:VEVENT\r\nBEGIN:VEVENT\r\nUID:2"
     content = calendar(
@@ -209,13 +223,15 @@ def test_an_all_day_event_spans_its_local_dates(starts: datetime, ends: datetime
     assert b"VTIMEZONE" not in content
 
 
-def test_icaljs_and_libical_read_all_day_events() -> None:
+def test_other_readers_read_all_day_events() -> None:
     events = [
         event(uid=f"{place}@x", starts=starts, ends=ends, all_day=True)
         for place, (starts, ends, _) in enumerate(ALL_DAY)
     ]
     content = calendar(*events)
     assert [each.uid for each in with_libical(content)] == [each.uid for each in events]
+    midnights = [[int(datetime(2023, 10, day, tzinfo=UTC).timestamp()) for day in days] for *_, days in ALL_DAY]
+    assert [[each.starts, each.ends] for each in with_vobject(content)] == midnights
     (answer,) = with_icaljs([content])
     assert [each["dates"] for each in answer["events"]] == [
         [f"2023-10-{first:02}", f"2023-10-{last:02}"] for _, _, (first, last) in ALL_DAY

@@ -7,7 +7,7 @@ from events_service.calendars.invitation import InvitationTemplate
 from events_service.calendars.model import Mailbox
 from events_service.errors import InputError
 from tests.calendars.given import AWKWARD, MUNICH, event, texts
-from tests.calendars.readers import instants, logical_lines, with_icalendar, with_icaljs, with_libical
+from tests.calendars.readers import instants, logical_lines, with_icalendar, with_icaljs, with_libical, with_vobject
 
 ANNA = Mailbox("Anna Müller", "anna@example.org")
 DESK = Mailbox("Events desk", "rsvp+abc123@events.example.org")
@@ -123,6 +123,14 @@ def test_libical_finds_every_method_complete(method: str) -> None:
     assert [each.uid for each in expected] == [MUNICH.uid]
     for name in NAMES:
         assert with_libical(template.fill(Mailbox(name, ANNA.address), DESK)) == expected
+
+
+@pytest.mark.parametrize("method", ["REQUEST", "CANCEL", "PUBLISH"])
+def test_vobject_reads_every_method(method: str) -> None:
+    template = InvitationTemplate(MUNICH, method)  # type: ignore[arg-type]
+    for name in NAMES:
+        content = template.fill(Mailbox(name, ANNA.address), DESK)
+        assert with_vobject(content) == instants(content)
 
 
 def test_an_address_cannot_add_a_line() -> None:

@@ -13,7 +13,7 @@ from events_service.calendars.tzif import read_zone
 from events_service.calendars.zones import ZoneUse, is_utc, needs, vtimezone, vtimezones
 from events_service.errors import InputError
 from tests.calendars.given import event
-from tests.calendars.readers import Seen, instants, logical_lines, with_icaljs, with_libical
+from tests.calendars.readers import Seen, instants, logical_lines, with_icaljs, with_libical, with_vobject
 
 FIRST, LAST = date(2022, 1, 1), date(2027, 12, 31)
 ZONES = sorted(
@@ -76,6 +76,11 @@ def test_icaljs_agrees_around_every_change(around_every_change: dict[str, tuple[
 def test_libical_agrees_around_every_change(around_every_change: dict[str, tuple[bytes, list[Seen]]]) -> None:
     for tzid, (content, expected) in around_every_change.items():
         assert with_libical(content) == expected, tzid
+
+
+def test_vobject_agrees_around_every_change(around_every_change: dict[str, tuple[bytes, list[Seen]]]) -> None:
+    for tzid, (content, expected) in around_every_change.items():
+        assert with_vobject(content) == expected, tzid
 
 
 @settings(max_examples=60)

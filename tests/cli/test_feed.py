@@ -12,9 +12,10 @@ AT = ("--at", "2023-04-02T09:00Z")
 def test_an_address_is_printed_once_with_its_webcal_form(planned: Command) -> None:
     done = planned("feed", "create", "--kind", "public", *AT)
     assert done.code == 0
-    url, webcal = done.out.splitlines()
+    url, webcal, page = done.out.splitlines()
     assert url.startswith("http://localhost:8000/feeds/") and url.endswith(".ics")
     assert webcal == "webcal" + url.removeprefix("http")
+    assert page == url.removesuffix(".ics")
     assert "shown this once" in done.err
     listed = planned("feed", "list", "--json", *AT)
     assert url.removeprefix("http://localhost:8000/feeds/").removesuffix(".ics") not in listed.out
@@ -23,6 +24,7 @@ def test_an_address_is_printed_once_with_its_webcal_form(planned: Command) -> No
             "id": 1,
             "kind": "public",
             "of": None,
+            "all_day": False,
             "created_at": "2023-04-02T09:00:00+00:00",
             "revoked_at": None,
             "last_used": None,
@@ -35,8 +37,17 @@ def test_json_has_the_url_and_the_kind(planned: Command, monkeypatch: pytest.Mon
     made = planned("feed", "create", "--kind", "market", "--of", "de", "--json", *AT).json
     assert (made["kind"], made["of"]) == ("market", "DE")
     assert made["url"].startswith("https://events.example.org/feeds/")
+    assert made["page"] + ".ics" == made["url"]
     people = planned("feed", "create", "--kind", "theme", "--of", "cyber", *AT).out.splitlines()
     assert people[1].startswith("webcal://events.example.org/feeds/")
+
+
+def test_whole_days_are_a_choice_of_each_feed(planned: Command) -> None:
+    assert planned("feed", "create", "--kind", "public", "--all-day", "--json", *AT).json["all_day"] is True
+    planned("feed", "create", "--kind", "public", *AT)
+    assert [row["all_day"] for row in planned("feed", "list", "--json").json] == [True, False]
+    listed = planned("feed", "list").out
+    assert "all day" in listed and listed.count("yes") == 1
 
 
 def test_a_dry_run_makes_nothing(planned: Command) -> None:

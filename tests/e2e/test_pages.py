@@ -8,15 +8,19 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page
 
+from events_service import feeds
 from tests.e2e.conftest import Visitor
-from tests.web.conftest import Site
+from tests.web.conftest import NOW, Site
 
 AXE = Path(__file__).parents[1] / "tools" / "node_modules" / "axe-core" / "axe.min.js"
-PAGES = ("event", "reply", "survey", "unsubscribe", "over")
+PAGES = ("event", "reply", "survey", "unsubscribe", "over", "feed")
 
 
 def path_of(site: Site, name: str) -> str:
     """The path of a page by its name; `over` is the reply page of an event that is past."""
+    if name == "feed":
+        with site.database.write() as session:
+            return f"/feeds/{feeds.create(session, 'person', 'ada@example.org', NOW)[1]}"
     paths = {"event": "/events/energy", "survey": site.survey, "unsubscribe": site.unsubscribe}
     return paths.get(name, site.reply)
 
@@ -86,9 +90,10 @@ def test_pages_fit_and_load_without_complaint(visitor: Visitor, site: Site, name
     page.on("pageerror", lambda error: complaints.append(str(error)))
     requests: list[str] = []
     page.on("request", lambda request: requests.append(request.url))
-    page.goto(visitor.base + path_of(site, name))
+    path = path_of(site, name)
+    page.goto(visitor.base + path)
     assert [line for line in complaints if "favicon" not in line] == []
-    assert [url for url in requests if not url.endswith("/favicon.ico")] == [visitor.base + path_of(site, name)]
+    assert [url for url in requests if not url.endswith("/favicon.ico")] == [visitor.base + path]
     assert page.evaluate("() => document.documentElement.scrollWidth") <= width
     assert page.evaluate("() => getComputedStyle(document.body).margin") == "0px", "the style sheet was not taken"
     small = (

@@ -31,6 +31,10 @@ function read(text) {
       names: vevent.getAllProperties().map((line) => line.name),
     };
   });
+  const todos = calendar.getAllSubcomponents("vtodo").map((vtodo) => {
+    const value = (name) => vtodo.getFirstPropertyValue(name)?.toString() ?? null;
+    return { uid: value("uid"), status: value("status"), due: value("due"), related: value("related-to") };
+  });
   return {
     name: own("name"),
     calname: own("x-wr-calname"),
@@ -39,6 +43,7 @@ function read(text) {
     refresh: own("refresh-interval"),
     zones: calendar.getAllSubcomponents("vtimezone").map((zone) => zone.getFirstPropertyValue("tzid")),
     events,
+    todos,
   };
 }
 

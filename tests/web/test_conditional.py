@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import gzip
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+import brotli
 import pytest
 
-from events_service.web.conditional import Representation, accepts_gzip, answer, representation
+from events_service.web.conditional import Representation, answer, coding_for, representation
 
 CHANGED = datetime(2023, 7, 1, 10, 0, 0, tzinfo=UTC)
 BODY = b"BEGIN:VCALENDAR\r\nEND:VCALENDAR\r\n"
@@ -15,7 +17,8 @@ BODY = b"BEGIN:VCALENDAR\r\nEND:VCALENDAR\r\n"
 
 @pytest.fixture
 def shown() -> Representation:
-    return representation("abc", CHANGED, BODY, gzip.compress(BODY, mtime=0), CHANGED + timedelta(hours=1))
+    zipped, later = gzip.compress(BODY, mtime=0), CHANGED + timedelta(hours=1)
+    return representation("abc", CHANGED, BODY, zipped, later, brotli=brotli.compress(BODY))
 
 
 def ask(shown: Representation, *headers: tuple[str, str]) -> tuple[int, dict[str, str], bytes]:
@@ -41,44 +44,66 @@ def test_a_plain_get_gets_the_bytes_and_all_validators(shown: Representation) ->
     )
 
 
-def test_gzip_is_the_kept_bytes_under_an_etag_of_their_own(shown: Representation) -> None:
-    status, headers, body = ask(shown, ("accept-encoding", "deflate, gzip;q=1.0"))
-    assert (status, headers["content-encoding"], headers["etag"]) == (200, "gzip", '"abc-gzip"')
-    assert body == shown.gzipped and headers["content-length"] == str(len(body))
+@pytest.mark.parametrize(("coding", "plain"), [("gzip", gzip.decompress), ("br", brotli.decompress)])
+def test_a_compressed_form_has_an_etag_of_its_own(
+    shown: Representation, coding: str, plain: Callable[[bytes], bytes]
+) -> None:
+    status, headers, body = ask(shown, ("accept-encoding", f"deflate, {coding};q=0.9"))
+    assert (status, headers["content-encoding"], headers["etag"]) == (200, coding, f'"abc-{coding}"')
+    assert plain(body) == BODY and headers["content-length"] == str(len(body))
+    assert headers["vary"] == "Accept-Encoding"
 
 
 @pytest.mark.parametrize(
-    ("value", "takes"),
+    ("value", "coding"),
     [
-        ("gzip", True),
-        ("GZIP", True),
-        ("x-gzip", True),
-        ("br, gzip ;q=0.5", True),
-        ("*", True),
-        ("*;q=0.1", True),
-        ("", False),
-        ("identity", False),
-        ("gzip;q=0", False),
-        ("gzip; q=0.000", False),
-        ("*;q=0", False),
-        ("gzip;q=0, *", False),
-        ("*, gzip;q=0", False),
-        ("gzip;q=0.001", True),
-        ("gzipped", False),
+        ("gzip", "gzip"),
+        ("GZIP", "gzip"),
+        ("x-gzip", "gzip"),
+        ("gzip, deflate, br, zstd", "br"),
+        ("br, gzip ;q=0.5", "br"),
+        ("br;q=0.5, gzip", "gzip"),
+        ("br;q=0.8, gzip;q=0.8", "br"),
+        ("br; Q = 0.7 , gzip;q=0.71", "gzip"),
+        ("*", "br"),
+        ("*;q=0.1", "br"),
+        ("br;q=0, *", "gzip"),
+        ("*, br;q=0, gzip;q=0", ""),
+        ("gzip;q=0, *", "br"),
+        ("", ""),
+        (",", ""),
+        ("identity", ""),
+        ("identity, gzip;q=0.5", ""),
+        ("identity;q=0.5, gzip;q=0.5", "gzip"),
+        ("identity;q=0, gzip;q=0.1", "gzip"),
+        ("identity;q=0", ""),
+        ("*;q=0", ""),
+        ("gzip;q=0", ""),
+        ("gzip; q=0.000", ""),
+        ("gzip;q=0.001", "gzip"),
+        ("gzip;q=nan, br;q=0", "gzip"),
+        ("gzip;q=2", "gzip"),
+        ("gzipped", ""),
+        ("brotli", ""),
     ],
 )
-def test_which_accept_encoding_takes_gzip(value: str, takes: bool) -> None:
-    assert accepts_gzip(value.encode()) is takes
+def test_which_coding_an_accept_encoding_takes(value: str, coding: str) -> None:
+    assert coding_for(value.encode(), ("br", "gzip")) == coding
 
 
-@pytest.mark.parametrize("tag", ['"abc"', 'W/"abc"', '"abc-gzip"', '"x", "abc"', "*", ' "abc" '])
+def test_a_coding_that_is_not_kept_is_not_taken() -> None:
+    assert coding_for(b"br", ("gzip",)) == coding_for(b"br, gzip", ()) == ""
+    assert coding_for(b"br, gzip;q=0.1", ("gzip",)) == "gzip"
+
+
+@pytest.mark.parametrize("tag", ['"abc"', 'W/"abc"', '"abc-gzip"', 'W/"abc-br"', '"x", "abc"', "*", ' "abc" '])
 def test_a_known_etag_is_answered_304(shown: Representation, tag: str) -> None:
     status, headers, body = ask(shown, ("if-none-match", tag))
     assert (status, body) == (304, b"")
     assert headers["etag"] == '"abc"' and "content-length" not in headers and "content-type" not in headers
 
 
-@pytest.mark.parametrize("tag", ['"abd"', "", '"ABC"', '"ab"', '"abc-br"'])
+@pytest.mark.parametrize("tag", ['"abd"', "", '"ABC"', '"ab"', '"abc-zstd"'])
 def test_another_etag_is_answered_in_full(shown: Representation, tag: str) -> None:
     assert ask(shown, ("if-none-match", tag))[0] == 200
 

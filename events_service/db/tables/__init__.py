@@ -2,7 +2,7 @@
 
 from sqlmodel import SQLModel
 
-from events_service.db.tables.calendars import EventObject, Feed, FeedContent
+from events_service.db.tables.calendars import EventObject, Feed, FeedBlock, FeedContent
 from events_service.db.tables.campaigns import Campaign, CampaignStep, Delivery, MessageContent
 from events_service.db.tables.events import (
     Attendee,
@@ -38,6 +38,7 @@ __all__ = [
     "EventObject",
     "EventSession",
     "Feed",
+    "FeedBlock",
     "FeedContent",
     "Heartbeat",
     "Institution",
