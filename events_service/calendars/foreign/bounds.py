@@ -29,7 +29,10 @@ MAX_RECURRENCES = 1_000
 MAX_FOUND = 5_000
 MAX_UNUSED = 1_000
 MAX_HORIZON = timedelta(days=50 * 366)
-MAX_WORK = 500_000
+MAX_WORK = 400_000
+"""Units for cutting a file apart and reading it."""
+MAX_REPEATING = 250_000
+"""Units for following its rules, kept apart so that what was read comes to something."""
 MAX_SERIES_WORK = 100_000
 LINE_COST = 3
 """Units for a line that is kept; three times that where it has parameters."""
