@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from datetime import UTC, datetime, timedelta
 
-from events_service.calendars.foreign.bounds import MAX_FOUND, MAX_HORIZON, MAX_REPEATING, MAX_UNUSED, Work
+from events_service.calendars.foreign.bounds import MAX_FOUND, MAX_HORIZON, MAX_READING, MAX_REPEATING, MAX_UNUSED, Work
 from events_service.calendars.foreign.events import Event, read_event
 from events_service.calendars.foreign.model import Calendar, Found, Unused
 from events_service.calendars.foreign.series import occurrences
@@ -32,19 +32,19 @@ def read_events(content: bytes, timezone: str, begin: datetime, until: datetime)
         raise InputError(
             f"{begin:%Y-%m-%d} to {until:%Y-%m-%d} is more than the fifty years that a calendar is read for"
         )
-    return _Reader(Work(), begin.astimezone(UTC), until.astimezone(UTC)).read(content, timezone)
+    return _Reader(begin.astimezone(UTC), until.astimezone(UTC)).read(content, timezone)
 
 
 class _Reader:
-    def __init__(self, work: Work, begin: datetime, until: datetime) -> None:
-        self._work, self._begin, self._until = work, begin, until
-        self._repeating = Work(MAX_REPEATING)
+    def __init__(self, begin: datetime, until: datetime) -> None:
+        self._begin, self._until = begin, until
+        self._reading, self._repeating = Work(MAX_READING), Work(MAX_REPEATING)
         self._unused: dict[Unused, None] = {}
         self._uids: Counter[str] = Counter()
         self._days = tuple(f"{at:%Y%m%d}" for at in (begin - _SLACK, until + _SLACK))
 
     def read(self, content: bytes, timezone: str) -> Calendar:
-        parts = split(content, self._work)
+        parts = split(content, Work())
         for note in parts.unused:
             self._note(*note)
         for kind, number in parts.others.items():
@@ -94,15 +94,15 @@ class _Reader:
         if method in _NO_EVENTS:
             self._note(sheet.own.place, "METHOD", f"{method}: it is an answer to an invitation, and tells of no event")
             return []
-        zones = Zones(sheet, timezone, self._until, self._work, self._note)
+        zones = Zones(sheet, timezone, self._until, self._reading, self._note)
         events = []
         for component in sheet.events:
             if self._elsewhere(component):
                 continue
-            if self._exhausted(self._work, component.place):
+            if self._exhausted(self._reading, component.place):
                 break
             try:
-                events.append(read_event(component, zones, self._work, self._note, called_off=method == "CANCEL"))
+                events.append(read_event(component, zones, self._reading, self._note, called_off=method == "CANCEL"))
             except FieldError as error:
                 self._note(error.table, error.field, error.why)
             except InputError as error:
