@@ -29,7 +29,12 @@ MAX_RECURRENCES = 1_000
 MAX_FOUND = 5_000
 MAX_UNUSED = 1_000
 MAX_HORIZON = timedelta(days=50 * 366)
-MAX_WORK = 500_000
+MAX_WORK = 400_000
+"""Units for cutting a file apart."""
+MAX_READING = 200_000
+"""Units for reading its events. They are kept apart, so that what was cut comes to something."""
+MAX_REPEATING = 200_000
+"""Units for following its rules, kept apart likewise."""
 MAX_SERIES_WORK = 100_000
 LINE_COST = 3
 """Units for a line that is kept; three times that where it has parameters."""
@@ -39,7 +44,7 @@ FOUND_COST = 25
 
 
 class Work:
-    """The account of one file."""
+    """One account of one file."""
 
     def __init__(self, limit: int = MAX_WORK) -> None:
         self.left = limit

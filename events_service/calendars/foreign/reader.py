@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from datetime import UTC, datetime, timedelta
 
-from events_service.calendars.foreign.bounds import MAX_FOUND, MAX_HORIZON, MAX_UNUSED, Work
+from events_service.calendars.foreign.bounds import MAX_FOUND, MAX_HORIZON, MAX_READING, MAX_REPEATING, MAX_UNUSED, Work
 from events_service.calendars.foreign.events import Event, read_event
 from events_service.calendars.foreign.model import Calendar, Found, Unused
 from events_service.calendars.foreign.series import occurrences
@@ -32,18 +32,19 @@ def read_events(content: bytes, timezone: str, begin: datetime, until: datetime)
         raise InputError(
             f"{begin:%Y-%m-%d} to {until:%Y-%m-%d} is more than the fifty years that a calendar is read for"
         )
-    return _Reader(Work(), begin.astimezone(UTC), until.astimezone(UTC)).read(content, timezone)
+    return _Reader(begin.astimezone(UTC), until.astimezone(UTC)).read(content, timezone)
 
 
 class _Reader:
-    def __init__(self, work: Work, begin: datetime, until: datetime) -> None:
-        self._work, self._begin, self._until = work, begin, until
+    def __init__(self, begin: datetime, until: datetime) -> None:
+        self._begin, self._until = begin, until
+        self._reading, self._repeating = Work(MAX_READING), Work(MAX_REPEATING)
         self._unused: dict[Unused, None] = {}
         self._uids: Counter[str] = Counter()
         self._days = tuple(f"{at:%Y%m%d}" for at in (begin - _SLACK, until + _SLACK))
 
     def read(self, content: bytes, timezone: str) -> Calendar:
-        parts = split(content, self._work)
+        parts = split(content, Work())
         for note in parts.unused:
             self._note(*note)
         for kind, number in parts.others.items():
@@ -56,7 +57,7 @@ class _Reader:
                 series[event.uid or event.place].append(event)
         found: dict[Found, None] = {}
         for events in series.values():
-            if self._exhausted(events[0].place):
+            if self._exhausted(self._repeating, events[0].place):
                 break
             found |= dict.fromkeys(self._occurrences(events))
             if len(found) > MAX_FOUND:
@@ -81,27 +82,27 @@ class _Reader:
             return False
         return start > self._days[1] or max(start, end) < self._days[0]
 
-    def _exhausted(self, place: str) -> bool:
-        if not self._work.left:
+    def _exhausted(self, work: Work, place: str) -> bool:
+        if not work.left:
             self._note(
                 place, "", "is left out, with what comes after it: the file takes more work than any of its kind"
             )
-        return not self._work.left
+        return not work.left
 
     def _events(self, sheet: Sheet, timezone: str) -> list[Event]:
         method = sheet.own.text("METHOD").upper()
         if method in _NO_EVENTS:
             self._note(sheet.own.place, "METHOD", f"{method}: it is an answer to an invitation, and tells of no event")
             return []
-        zones = Zones(sheet, timezone, self._until, self._work, self._note)
+        zones = Zones(sheet, timezone, self._until, self._reading, self._note)
         events = []
         for component in sheet.events:
             if self._elsewhere(component):
                 continue
-            if self._exhausted(component.place):
+            if self._exhausted(self._reading, component.place):
                 break
             try:
-                events.append(read_event(component, zones, self._work, self._note, called_off=method == "CANCEL"))
+                events.append(read_event(component, zones, self._reading, self._note, called_off=method == "CANCEL"))
             except FieldError as error:
                 self._note(error.table, error.field, error.why)
             except InputError as error:
@@ -110,7 +111,7 @@ class _Reader:
 
     def _occurrences(self, events: list[Event]) -> list[Found]:
         try:
-            return list(occurrences(events, self._begin, self._until, self._work, self._note))
+            return list(occurrences(events, self._begin, self._until, self._repeating, self._note))
         except FieldError as error:
             self._note(error.table, error.field, error.why)
         except InputError as error:

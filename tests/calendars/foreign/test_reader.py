@@ -409,6 +409,20 @@ def test_every_real_calendar_is_read_or_refused_with_a_reason(shared: Path) -> N
     assert events > 10_000
 
 
+def test_of_a_file_too_large_to_be_read_whole_the_beginning_is_found() -> None:
+    lines = ("DTEND;TZID=Europe/Berlin:20230105T090000", "SUMMARY:x", "LOCATION:y", "STATUS:CONFIRMED")
+    content = calendar(
+        *(
+            line
+            for n in range(9_000)
+            for line in event(f"UID:{n}", *lines, start="DTSTART;TZID=Europe/Berlin:20230103T090000")
+        )
+    )
+    found, unused = read(content)
+    assert 3_000 < len(found) <= 5_000
+    assert any("is left out, with what comes after it" in each.why for each in unused)
+
+
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_input_is_refused_in_no_time(name: str) -> None:
     content = HOSTILE[name]()
