@@ -57,7 +57,8 @@ def test_the_joining_instructions_bring_every_session_to_those_who_come(house: H
     assert [objects(one) for one in house.wire.taken[:-2]] == [[], []]
 
 
-def test_who_did_not_accept_gets_none(house: House) -> None:
+def test_who_did_not_accept_gets_none(small_house: House) -> None:
+    house = small_house
     with house.database.write() as session:
         delegates.started(session, "ada@example.org", reply="tentative")
     house.run(JOINING)
@@ -96,7 +97,8 @@ def test_leaving_and_joining_raise_the_sequence_each_time(house: House) -> None:
     ]
 
 
-def test_what_is_taken_back_before_it_is_told_is_never_told(house: House) -> None:
+def test_what_is_taken_back_before_it_is_told_is_never_told(small_house: House) -> None:
+    house = small_house
     told(house, "ada@example.org")
     house.clock.at = LATER
     leave(house, 2)
@@ -106,7 +108,8 @@ def test_what_is_taken_back_before_it_is_told_is_never_told(house: House) -> Non
         assert row_of(session, "itinerary").last_error == "nothing in it that they do not know"
 
 
-def test_several_changes_are_one_mail_if_they_are_quick(house: House) -> None:
+def test_several_changes_are_one_mail_if_they_are_quick(small_house: House) -> None:
+    house = small_house
     told(house, "ada@example.org")
     house.clock.at = LATER
     leave(house, 2)
@@ -175,7 +178,8 @@ def test_the_confirmation_of_a_reply_by_link_takes_them_along(house: House) -> N
     assert went(house) == [("confirmation ada", [one._replace(sequence=2) for one in ALL])]
 
 
-def test_perhaps_coming_keeps_what_was_told_and_is_told_of_its_changes(house: House) -> None:
+def test_perhaps_coming_keeps_what_was_told_and_is_told_of_its_changes(small_house: House) -> None:
+    house = small_house
     told(house, "ada@example.org")
     house.clock.at = LATER
     reply(house, "tentative")
@@ -186,7 +190,8 @@ def test_perhaps_coming_keeps_what_was_told_and_is_told_of_its_changes(house: Ho
     assert went(house) == [("itinerary ada", [Object("REQUEST", "Welcome", 1)])]
 
 
-def test_neither_a_hold_nor_an_unsubscribe_stops_it(house: House) -> None:
+def test_neither_a_hold_nor_an_unsubscribe_stops_it(small_house: House) -> None:
+    house = small_house
     told(house, "ada@example.org")
     with house.database.write() as session:
         campaigns.hold(session, the_event(session), LATER)
@@ -206,7 +211,8 @@ def test_it_expires_with_the_event(small_house: House) -> None:
         assert row_of(session, "itinerary").state == "expired"
 
 
-def test_a_change_before_the_itinerary_went_is_in_it(house: House) -> None:
+def test_a_change_before_the_itinerary_went_is_in_it(small_house: House) -> None:
+    house = small_house
     with house.database.write() as session:
         delegates.started(session, "ada@example.org")
     house.run(JOINING - timedelta(days=1))
@@ -241,7 +247,8 @@ def test_a_retry_is_the_same_bytes(house: House) -> None:
     assert objects(tried[1]) == ALL
 
 
-def test_a_retry_after_a_change_tells_what_is_true_by_then(house: House) -> None:
+def test_a_retry_after_a_change_tells_what_is_true_by_then(small_house: House) -> None:
+    house = small_house
     with house.database.write() as session:
         delegates.started(session, "ada@example.org")
     tried: list[Outgoing] = []
@@ -277,7 +284,8 @@ def test_who_was_told_of_what_had_been_while_it_changed_is_told_again(house: Hou
     ]
 
 
-def test_a_message_that_cannot_arrive_is_not_written_again_and_again(house: House) -> None:
+def test_a_message_that_cannot_arrive_is_not_written_again_and_again(small_house: House) -> None:
+    house = small_house
     told(house, "ada@example.org")
 
     def refuse(message: Outgoing) -> None:
@@ -322,7 +330,8 @@ def test_letters_without_sessions_ask_nothing_of_the_database(small_house: House
     assert [one for one in statements if "attendee_session" in one or "delivery.fields AS" in one] == []
 
 
-def test_a_worker_that_is_lost_before_data_changes_nothing(house: House) -> None:
+def test_a_worker_that_is_lost_before_data_changes_nothing(small_house: House) -> None:
+    house = small_house
     told(house, "ada@example.org")
     with house.database.write() as session:
         shift(session, 2, LATER)
