@@ -7,16 +7,15 @@ attendee's own that arrives later wins over it, unless it is older than the own 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
 
 import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
-from events_service import campaigns, confirmations, event_rows, feeds, itinerary_changes
-from events_service.db.tables import Attendee, AttendeeReply, Event, Institution, Person
+from events_service import campaigns, confirmations, event_rows, feeds, itinerary_changes, removals
+from events_service.db.tables import Attendee, AttendeeReply, Event, Person
 from events_service.domain.cadence import ROLES
 from events_service.errors import ConflictError, InputError, NotFoundError
 
@@ -47,8 +46,9 @@ class Applied:
 def add(session: Session, event: Event, person: Person, role: str | None, now: datetime) -> Attendee:
     """Put a person on an event; with no role, the person's own. Who is there already stays, but for a new role.
 
-    A campaign that runs plans its messages for a new attendee in the same transaction. InputError for an unknown role,
-    ConflictError for a cancelled event. A past event takes people too: somebody may have walked in.
+    Who was taken off it is put back. A campaign that runs plans its messages for a new attendee in the same
+    transaction. InputError for an unknown role, ConflictError for a cancelled event. A past event takes people too:
+    somebody may have walked in.
     """
     # A campaign that is starting at this moment either sees the new attendee or is seen by us.
     event = event_rows.lock(session, event)
@@ -57,6 +57,9 @@ def add(session: Session, event: Event, person: Person, role: str | None, now: d
     if made:
         campaigns.attendee_added(session, attendee, now)
         feeds.touch_person(session, attendee.person_id, now)
+    elif attendee.removed_at is not None:
+        attendee.role = role or attendee.role
+        removals.put_back(session, event, [attendee], now)
     elif role is not None and attendee.role != role:
         attendee.role = role
         session.add(attendee)
@@ -69,7 +72,7 @@ def add(session: Session, event: Event, person: Person, role: str | None, now: d
 def add_many(
     session: Session, event: Event, persons: Sequence[tuple[Person, str | None]], now: datetime
 ) -> list[Attendee]:
-    """`add` for many persons, each with a role or None, in a few statements; those who were not there before.
+    """`add` for many persons, each with a role or None, in a few statements; those who were not on it before.
 
     A person who is named twice takes the role named last.
     """
@@ -93,9 +96,9 @@ def add_many(
             session.add_all(made)
     except sa.exc.IntegrityError:
         # Another process is adding some of the same persons: one by one, each is there or is made.
-        before = set(there)
+        before = {number for number, attendee in there.items() if attendee.removed_at is None}
         added = [add(session, event, person, role, now) for person, role in wanted.values()]
-        return [attendee for attendee in added if attendee.person_id not in before and attendee.added_at == now]
+        return [one for one in added if one.person_id not in before and now in (one.added_at, one.returned_at)]
     for number, attendee in there.items():
         if role := wanted[number][1]:
             attendee.role = role
@@ -104,7 +107,9 @@ def add_many(
         campaigns.attendees_added(session, event, made, now)
         for attendee in made:
             feeds.touch_person(session, attendee.person_id, now)
-    return made
+    if returning := [attendee for attendee in there.values() if attendee.removed_at is not None]:
+        removals.put_back(session, event, returning, now)
+    return [*made, *returning]
 
 
 def _check_open_to(event: Event, role: str | None) -> None:
@@ -130,12 +135,17 @@ def _get_or_make(session: Session, event: Event, person: Person, role: str, now:
 
 
 def find(session: Session, event: Event, email: str) -> Attendee:
-    """The attendee with that (normalised) address at that event; NotFoundError."""
+    """The attendee with that (normalised) address at that event; NotFoundError, ConflictError for one taken off."""
     attendee = session.exec(
         select(Attendee).join(Person).where(Attendee.event_id == event.id, Person.email == email)
     ).first()
     if attendee is None:
         raise NotFoundError("attendee", email, f"`events attendee add {event.slug} {email}` adds them")
+    if attendee.removed_at is not None:
+        raise ConflictError(
+            f"{email} was taken off {event.slug} on {attendee.removed_at:%Y-%m-%d};"
+            f" `events attendee add {event.slug} {email}` puts them back"
+        )
     return attendee
 
 
@@ -163,8 +173,8 @@ def set_reply(
 
     `via` is link, mail or organiser. `sequence` and `dtstamp` are a calendar reply's: a lower SEQUENCE, then an older
     DTSTAMP, than those of the attendee's own act that stands does not win (RFC 5546 section 2.1.5). ConflictError for
-    an event that is past or cancelled: nothing is recorded then, and the caller tells whoever replied (`refused`
-    records it where nobody is there to tell). NotFoundError for somebody who was erased.
+    an event that is past or cancelled, and for who was taken off it: nothing is recorded then, and the caller tells
+    whoever replied (`refused` records it where nobody is there to tell). NotFoundError for somebody who was erased.
     """
     if reply not in REPLIES:
         raise InputError(f"reply {reply[:40]!r} is unknown; use one of {', '.join(REPLIES)}")
@@ -175,19 +185,22 @@ def set_reply(
         raise ConflictError(why)
     # Two replies at once must see each other's outcome: the row is read again under a lock (SQLite locks as a whole).
     session.refresh(attendee, with_for_update=True)
+    if why := removals.standing(event, attendee):
+        raise ConflictError(why)
     note = clean_note(note)
     # A second is what DTSTAMP can tell apart; a clock that runs ahead must not outlast every later reply.
     moment = min(dtstamp or now, now).replace(microsecond=0)
     own = via != "organiser"
     if own and (why := _stale(attendee, sequence, moment)):
         return _record(session, attendee, reply, via, note, now, Applied(False, why))
+    shown = event.sequence + attendee.sequence_ahead
     same = attendee.reply == reply and note in ("", attendee.reply_note)
     if own:
         attendee.reply_dtstamp = moment
         if via == "link":
-            attendee.reply_sequence = event.sequence
+            attendee.reply_sequence = shown
         elif sequence is not None:
-            attendee.reply_sequence = min(sequence, event.sequence)
+            attendee.reply_sequence = min(sequence, shown)
     if same:
         session.add(attendee)
         return _record(session, attendee, reply, via, note, now, Applied(False, f"was {reply} already"))
@@ -212,9 +225,11 @@ def check_in(session: Session, attendee: Attendee, now: datetime) -> None:
     """Record that the attendee came. A second check-in changes nothing.
 
     Nobody is ever marked absent: attended is True or unknown. ConflictError if the event was cancelled, or begins more
-    than a day from now.
+    than a day from now, and for who was taken off it.
     """
     event = session.get_one(Event, attendee.event_id)
+    if attendee.removed_at is not None:
+        raise ConflictError(f"they were taken off {event.slug}; `events attendee add` puts them back")
     if event.state == "cancelled":
         raise ConflictError(f"{event.slug} was cancelled; nobody can check in")
     if now < event.starts - EARLIEST_CHECK_IN:
@@ -223,47 +238,6 @@ def check_in(session: Session, attendee: Attendee, now: datetime) -> None:
         attendee.attended, attendee.attended_at = True, now
         session.add(attendee)
         session.flush()
-
-
-def counts(session: Session, event_id: int) -> dict[str, int]:
-    """How many were invited, and of these accepted, declined, tentative, none: the four add up to invited."""
-    return counts_of(session, [event_id])[event_id]
-
-
-def counts_of(session: Session, event_ids: Iterable[int]) -> dict[int, dict[str, int]]:
-    """`counts` of many events in one query; an event without attendees has zeros."""
-    made = {id: {"invited": 0, "accepted": 0, "declined": 0, "tentative": 0, "none": 0} for id in event_ids}
-    rows = session.execute(
-        sa.select(col(Attendee.event_id), col(Attendee.reply), sa.func.count())
-        .where(col(Attendee.event_id).in_(list(made)))
-        .group_by(col(Attendee.event_id), col(Attendee.reply))
-    )
-    for event_id, reply, number in rows:
-        made[event_id][reply] = number
-        made[event_id]["invited"] += number
-    return made
-
-
-def listing(session: Session, event: Event) -> list[dict[str, Any]]:
-    """The attendees of an event, by address, as JSON values; attended is true, or null where it is not known.
-
-    Those who were erased are counted by `counts`, and not listed.
-    """
-    rows = session.exec(
-        select(Attendee, Person, col(Institution.name))
-        .join(Person, col(Attendee.person_id) == col(Person.id))
-        .outerjoin(Institution, col(Person.institution_id) == col(Institution.id))
-        .where(Attendee.event_id == event.id)
-        .order_by(col(Person.email))
-    )
-    return [_as_json(attendee, person, institution) for attendee, person, institution in rows]
-
-
-def as_json(session: Session, attendee: Attendee) -> dict[str, Any]:
-    """One attendee, as `listing` gives it."""
-    person = session.get_one(Person, attendee.person_id)
-    institution = session.get(Institution, person.institution_id) if person.institution_id else None
-    return _as_json(attendee, person, institution.name if institution else None)
 
 
 def clean_note(note: str) -> str:
@@ -293,20 +267,6 @@ def _record(
     )
     session.flush()
     return applied
-
-
-def _as_json(attendee: Attendee, person: Person, institution: str | None) -> dict[str, Any]:
-    return {
-        "email": person.email,
-        "name": person.name,
-        "role": attendee.role,
-        "reply": attendee.reply,
-        "replied_at": attendee.replied_at,
-        "via": attendee.reply_via,
-        "note": attendee.reply_note,
-        "attended": attendee.attended,
-        "institution": institution or person.organisation or None,
-    }
 
 
 def _id(row: Event | Person | Attendee) -> int:

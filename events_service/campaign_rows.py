@@ -17,41 +17,88 @@ from events_service.domain.delivery import TOLD, UNSENT, delivery_key
 from events_service.event_rows import id_of
 from events_service.outbox import ROWS
 
-MAY_HAVE_GONE = sa.or_(
-    ROWS.c.state.in_(TOLD),
-    sa.and_(ROWS.c.state == "sending", ROWS.c.in_data_at.is_not(None)),
-    ROWS.c.doubted_at.is_not(None),
-)
+_ON_IT = col(Attendee.removed_at).is_(None)
+
+
+def _gone(row: sa.FromClause) -> sa.ColumnElement[bool]:
+    """Whether a delivery is with its recipient's server, as far as is known, or on its way there."""
+    return sa.or_(row.c.state.in_(("sent", "bounced")), _in_data(row))
+
+
+def _in_data(row: sa.FromClause) -> sa.ColumnElement[bool]:
+    return sa.and_(row.c.state == "sending", row.c.in_data_at.is_not(None))
+
+
+MAY_HAVE_GONE = sa.or_(ROWS.c.state.in_(TOLD), _in_data(ROWS), ROWS.c.doubted_at.is_not(None))
 """Of a delivery: whether its recipient has it, or may have it."""
+_OFF = ROWS.alias("off")
+_UNDONE = sa.exists().where(
+    _OFF.c.attendee_id == ROWS.c.attendee_id, _OFF.c.purpose == "uninvited", _OFF.c.id > ROWS.c.id, _gone(_OFF)
+)
 _HEARD = sa.and_(
     ROWS.c.attendee_id == col(Attendee.id),
     sa.or_(ROWS.c.step_id.is_not(None), ROWS.c.purpose == "update"),
     MAY_HAVE_GONE,
+    sa.not_(_UNDONE),
 )
-"""Of a delivery and an attendee: whether it told them of the event, or may have."""
+"""Of a delivery and an attendee: whether it told them of the event, or may have, and they were not taken off since."""
+_KNOW_OF_IT = sa.or_(sa.exists().where(_HEARD), col(Attendee.reply) != "none")
+_LAST = sa.select(sa.func.max(ROWS.c.sequence)).where(_HEARD).correlate(Attendee).scalar_subquery()
 
 
-def told_of(session: Session, event: Event, *, but_not_of: str | None = None) -> list[tuple[Attendee, Person]]:
-    """The attendees who have heard of the event from us, or may have, or who have answered.
+def _written(purpose: str, *which: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
+    return sa.exists().where(ROWS.c.attendee_id == col(Attendee.id), ROWS.c.purpose == purpose, *which)
 
-    `but_not_of` leaves out those for whom a message of that purpose is written already. What is claimed and not in DATA
-    does not count: its fence sees what became of the event.
+
+def _are_asked(event: Event) -> sa.ColumnElement[bool]:
+    """Who is told that the event is elsewhere, or at another time: those who declined only where its dates are others.
+
+    That is, since they heard of it last, and since they declined. Their reason may be gone then.
     """
-    written = sa.exists().where(ROWS.c.attendee_id == col(Attendee.id), ROWS.c.purpose == but_not_of)
-    rest = [sa.not_(written)] if but_not_of else []
-    return people_of(session, event, sa.or_(sa.exists().where(_HEARD), col(Attendee.reply) != "none"), *rest)
+    redated = event.redated_sequence
+    may_come_now = sa.and_(
+        sa.func.coalesce(_LAST, 0) < redated,
+        sa.func.coalesce(col(Attendee.reply_sequence), 0) < redated + col(Attendee.sequence_ahead),
+    )
+    return sa.or_(col(Attendee.reply) != "declined", may_come_now)
+
+
+def to_update(session: Session, event: Event) -> list[tuple[Attendee, Person]]:
+    """Who is told of a change of when or where: who has heard of the event from us, or may have, or has answered.
+
+    What is claimed and not in DATA does not count: its fence sees what became of the event.
+    """
+    return people_of(session, event, _KNOW_OF_IT, _are_asked(event))
 
 
 def behind(session: Session, event: Event) -> list[tuple[Attendee, Person]]:
-    """The attendees who heard of an older SEQUENCE last, and for whom no update to this one is written."""
-    last = sa.select(sa.func.max(ROWS.c.sequence)).where(_HEARD).correlate(Attendee).scalar_subquery()
-    written = sa.exists().where(
-        ROWS.c.attendee_id == col(Attendee.id), ROWS.c.purpose == "update", ROWS.c.sequence == event.sequence
-    )
-    return people_of(session, event, last < event.sequence, sa.not_(written))
+    """Of these, who heard of an older SEQUENCE last, and for whom no update to this one is written."""
+    since_back = sa.or_(col(Attendee.returned_at).is_(None), ROWS.c.created_at >= col(Attendee.returned_at))
+    written = _written("update", ROWS.c.sequence == event.sequence, since_back)
+    return people_of(session, event, event.sequence > _LAST, _are_asked(event), sa.not_(written))
+
+
+def to_cancel(session: Session, event: Event) -> list[tuple[Attendee, Person]]:
+    """Who is told that the event is off, and is not written to yet: who knows of it, whatever they answered.
+
+    Among them who was taken off it and has not heard of that: that letter would say that the event goes on.
+    """
+    told = _written("uninvited", ROWS.c.created_at >= col(Attendee.removed_at), _gone(ROWS))
+    return _people(session, event, sa.or_(_ON_IT, sa.not_(told)), _KNOW_OF_IT, sa.not_(_written("cancellation")))
+
+
+def to_uninvite(session: Session, event: Event) -> list[tuple[Attendee, Person]]:
+    """Who was taken off the event, knows of it, and is not written to about that yet."""
+    written = _written("uninvited", ROWS.c.created_at >= col(Attendee.removed_at))
+    return _people(session, event, sa.not_(_ON_IT), _KNOW_OF_IT, sa.not_(written))
 
 
 def people_of(session: Session, event: Event, *where: sa.ColumnElement[bool]) -> list[tuple[Attendee, Person]]:
+    """The attendees of an event; not those who were taken off it."""
+    return _people(session, event, _ON_IT, *where)
+
+
+def _people(session: Session, event: Event, *where: sa.ColumnElement[bool]) -> list[tuple[Attendee, Person]]:
     query = select(Attendee, Person).join(Person).where(Attendee.event_id == event.id, *where)
     return list(session.exec(query.order_by(col(Attendee.id))))
 
@@ -98,7 +145,8 @@ def row(event: Event, step: CampaignStep, attendee: Attendee, person: Person, no
     if step.roles and attendee.role not in step.roles:
         return None
     return {
-        "key": delivery_key("campaign", id_of(event), step.key, _person(person)),
+        # One who was put back begins anew.
+        "key": delivery_key("campaign", id_of(event), step.key, _person(person), attendee.sequence_ahead),
         "purpose": "campaign",
         "event_id": event.id,
         "step_id": step.id,
@@ -165,10 +213,10 @@ def tell(
     now: datetime,
     until: datetime,
 ) -> int:
-    """Write what must be said to these people whatever holds the campaign, once for each SEQUENCE."""
+    """Write what must be said to these people whatever holds the campaign, once for each SEQUENCE in their calendar."""
     letters: list[dict[str, Any]] = [
         {
-            "key": delivery_key(purpose, id_of(event), "-", _person(person), event.sequence),
+            "key": delivery_key(purpose, id_of(event), "-", _person(person), event.sequence + attendee.sequence_ahead),
             "purpose": purpose,
             "event_id": event.id,
             "step": purpose,
@@ -190,6 +238,14 @@ def tell(
         for attendee, person in people
     ]
     return outbox.post(session, letters) if until > now else 0
+
+
+def drop_unsent(session: Session, attendees: Sequence[Attendee], why: str, now: datetime) -> int:
+    """Cancel what was not begun of what these attendees would be sent; how many. The verdict stops what is claimed."""
+    theirs = ROWS.c.attendee_id.in_([attendee.id for attendee in attendees])
+    dropped = sa.update(ROWS).where(theirs, ROWS.c.state.in_(UNSENT))
+    values = {"state": "cancelled", "hold_reason": None, "last_error": why, "changed_at": now}
+    return session.connection().execute(dropped.values(values)).rowcount
 
 
 def _person(person: Person) -> int:

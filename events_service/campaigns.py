@@ -1,22 +1,22 @@
 """Campaigns: a cadence running for one event, as rows of the ledger.
 
-Every row is written in the transaction of the fact that calls for it: starting a campaign, adding an attendee, moving
-or cancelling the event. The delivery's key makes a second writing harmless.
+Every row is written in the transaction of the fact that calls for it: starting a campaign, adding an attendee. The
+delivery's key makes a second writing harmless. What a change of the event calls for is in `campaign_changes`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
 from events_service import campaign_rows as rows
-from events_service import event_checks, holds, itinerary_changes, outbox, review_gates
+from events_service import event_checks, holds, review_gates
 from events_service.config import shipped
-from events_service.db.tables import Attendee, Campaign, CampaignStep, Event, EventChange, Person
+from events_service.db.tables import Attendee, Campaign, CampaignStep, Event, Person
 from events_service.db.types import UTCDateTime
 from events_service.domain import cadence as cadences
 from events_service.domain.cadence import Cadence
@@ -26,22 +26,7 @@ from events_service.event_rows import id_of
 from events_service.outbox import ROWS
 from events_service.verdict import Gates
 
-_RETOLD = timedelta(days=2)
-"""For how long after a change it is looked who was told meanwhile of what had been."""
 _NOW: sa.BindParameter[datetime] = sa.bindparam("now", type_=UTCDateTime)
-_SINCE: sa.BindParameter[datetime] = sa.bindparam("since", type_=UTCDateTime)
-_CANCELLED = select(Event).where(Event.state == "cancelled", col(Event.cancelled_at) > _SINCE).order_by(col(Event.id))
-_MOVED = (
-    select(Event)
-    .where(
-        Event.state == "approved",
-        col(Event.ends) > _NOW,
-        col(Event.id).in_(
-            select(EventChange.event_id).where(EventChange.action == "moved", col(EventChange.at) > _SINCE)
-        ),
-    )
-    .order_by(col(Event.id))
-)
 _WAITED = (
     sa.update(ROWS)
     .where(ROWS.c.attendee_id == sa.bindparam("attendee"), ROWS.c.state == "held", ROWS.c.hold_reason == HELD_FOR_REPLY)
@@ -215,66 +200,18 @@ def attendees_added(session: Session, event: Event, attendees: Sequence[Attendee
     return rows.write(session, event, steps_of(session, campaign), people, now)
 
 
+def attendees_returned(session: Session, event: Event, attendees: Sequence[Attendee], now: datetime) -> int:
+    """The same for those who were taken off and are put back; what would still tell them that they are off is dropped.
+
+    What is late of the steps follows its policy: if others have been invited already, they are invited at once.
+    """
+    rows.drop_unsent(session, attendees, "put back on the event", now)
+    return attendees_added(session, event, attendees, now)
+
+
 def reply_changed(session: Session, attendee: Attendee, now: datetime) -> None:
     """Let go of what waited for this reply; the audience is checked again before anything is sent."""
     session.connection().execute(_WAITED, {"attendee": attendee.id, "now": now})
-
-
-def event_moved(session: Session, event: Event, now: datetime) -> int:
-    """Give unsent deliveries of a moved event their new moments, and tell those who know the old ones.
-
-    Those who declined are not told. Returns how many deliveries were touched or written.
-    """
-    touched = rows.retime(session, event, now)
-    itinerary_changes.forget_unsent(session, event)
-    return touched + _tell_of_move(session, event, rows.told_of(session, event), now)
-
-
-def _tell_of_move(session: Session, event: Event, told: Iterable[tuple[Attendee, Person]], now: datetime) -> int:
-    coming = [one for one in told if one[0].reply != "declined"]
-    return rows.tell(session, event, "update", coming, now, event.ends)
-
-
-def retime_stale(session: Session, event_ids: Iterable[int], now: datetime) -> None:
-    """Give new moments to deliveries that were claimed while their event moved."""
-    for id in event_ids:
-        rows.retime(session, session.get_one(Event, id), now)
-
-
-def event_cancelled(session: Session, event: Event, now: datetime) -> int:
-    """Cancel what is unsent and tell everybody who was told of the event. Returns how many will be told.
-
-    Running it again finds who was told meanwhile, by a worker that had claimed before; nobody is told twice.
-    """
-    session.connection().execute(
-        sa.update(ROWS)
-        .where(ROWS.c.event_id == event.id, ROWS.c.state.in_(UNSENT), ROWS.c.purpose != "cancellation")
-        .values(state="cancelled", hold_reason=None, last_error="the event was cancelled", changed_at=now)
-    )
-    told = rows.told_of(session, event, but_not_of="cancellation")
-    return rows.tell(session, event, "cancellation", told, now, event.ends)
-
-
-def retell_cancelled(session: Session, now: datetime) -> int:
-    """Run `event_cancelled` again for events cancelled in the last two days: see there."""
-    events = session.exec(_CANCELLED, params={"since": now - _RETOLD}).all()
-    return sum(event_cancelled(session, event, now) for event in events)
-
-
-def retell_moved(session: Session, now: datetime) -> int:
-    """Of events moved in the last two days, tell who was still told of the old times while it moved. Returns how many.
-
-    A message whose fence read the event as it was before the move is the one that `event_moved` could not see.
-    """
-    events = session.exec(_MOVED, params={"since": now - _RETOLD, "now": now}).all()
-    return sum(_tell_of_move(session, event, rows.behind(session, event), now) for event in events)
-
-
-def touched_by_move(session: Session, event: Event) -> dict[str, int]:
-    """How many deliveries a move would touch: those it would re-time, and those it would write."""
-    unsent = outbox.counts(session, ROWS.c.event_id == event.id, ROWS.c.step_id.is_not(None))
-    told = [one for one in rows.told_of(session, event) if one[0].reply != "declined"]
-    return {"deliveries": sum(unsent.get(state, 0) for state in UNSENT) + len(told)}
 
 
 def settle_holds(session: Session, gates: Gates, now: datetime) -> tuple[int, int]:

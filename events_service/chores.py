@@ -10,7 +10,7 @@ from datetime import datetime
 
 from sqlmodel import Session
 
-from events_service import campaigns, feeds, itinerary_changes
+from events_service import campaign_changes, feeds, itinerary_changes
 from events_service.db.session import Database
 
 
@@ -23,5 +23,4 @@ def do(database: Database, now: datetime) -> tuple[int, int]:
 
 def retell(session: Session, now: datetime) -> int:
     """Write to those who were told of an event, or of its sessions, while these changed. Returns how many."""
-    told = campaigns.retell_cancelled(session, now) + campaigns.retell_moved(session, now)
-    return told + itinerary_changes.retell(session, now)
+    return campaign_changes.retell(session, now) + itinerary_changes.retell(session, now)

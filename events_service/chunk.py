@@ -7,7 +7,7 @@ settles a message and opens the next, and a crash leaves one doubtful row, never
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -17,7 +17,7 @@ from jinja2 import TemplateError
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session
 
-from events_service import campaign_rows, campaigns, claims, leases, people, review_gates
+from events_service import campaign_changes, campaign_rows, claims, leases, people, review_gates
 from events_service.clock import Clock
 from events_service.config import Settings
 from events_service.db.session import Database
@@ -35,7 +35,7 @@ from events_service.errors import (
 from events_service.leases import Claimed, Ledger
 from events_service.letters import Draft, Letters
 from events_service.mail.words import without_addresses
-from events_service.verdict import Verdict, verdicts
+from events_service.verdict import ON_ITS_WAY, Verdict, verdicts
 
 UNWRITABLE = (EventsError, TemplateError, LookupError, ValueError)
 """What filling or freezing a letter raises where its words, its recipient or its template are at fault."""
@@ -141,11 +141,8 @@ class Chunk:
         stopped = verdicts(session, [row.id for row in rows], now, self._gates.at(now))
         self._put_aside(session, stopped, {row.id: row.event_id for row in rows})
         ready = [row for row in rows if row.id not in stopped]
-        early = campaign_rows.too_soon(
-            session, [row.id for row in ready], now, timedelta(seconds=self._settings.retry_base_seconds)
-        )
-        for id, until in early.items():
-            leases.postpone(session, id, self._token, until, now)
+        early = campaign_rows.too_soon(session, [row.id for row in ready], now, self._a_moment)
+        self._postpone(session, early, now)
         self.tally.put_aside += len(early)
         return self._freeze(session, [row for row in ready if row.id not in early], letters)
 
@@ -315,6 +312,15 @@ class Chunk:
                 return []
         return [draft for row in rows for draft in self._freeze(session, [row], letters)]
 
+    @property
+    def _a_moment(self) -> timedelta:
+        """For how long one waits for another that is on its way."""
+        return timedelta(seconds=self._settings.retry_base_seconds)
+
+    def _postpone(self, session: Session, until: Mapping[int, datetime], now: datetime) -> None:
+        for id, moment in until.items():
+            leases.postpone(session, id, self._token, moment, now)
+
     def _put_aside_silent(self, session: Session, rows: Sequence[Claimed], drafts: Sequence[Draft]) -> None:
         """What was written to tell of an itinerary, and finds that its reader was told of all of it meanwhile."""
         drafted = {draft.row.id for draft in drafts}
@@ -328,10 +334,16 @@ class Chunk:
         for id, why in stopped.items():
             by_verdict.setdefault(why, []).append(id)
         for why, ids in by_verdict.items():
-            leases.put_aside(session, ids, self._token, why, now)
             self.tally.put_aside += len(ids)
-        moved = {event for id, event in events.items() if stopped.get(id, _FINE).state == "pending"}
-        campaigns.retime_stale(session, sorted(id for id in moved if id), now)
+            if why == ON_ITS_WAY:
+                self._postpone(session, dict.fromkeys(ids, now + self._a_moment), now)
+            else:
+                leases.put_aside(session, ids, self._token, why, now)
+        moved = {
+            event for id, event in events.items() if (why := stopped.get(id, _FINE)) != ON_ITS_WAY
+            and why.state == "pending"
+        }  # fmt: skip
+        campaign_changes.retime_stale(session, sorted(id for id in moved if id), now)
 
 
 def unwritable(error: Exception) -> PermanentMailError:

@@ -17,8 +17,11 @@ FAILED, UNKNOWN = "failed", "unknown"
 _BATCH = 10_000
 
 
-def listing(session: Session, event: Event | None, state: str | None) -> list[dict[str, Any]]:
-    """The deliveries of an event, or of all, in a state, or in any, by due time. UsageError for no such state."""
+def listing(session: Session, event: Event | None, state: str | None, limit: int | None = None) -> list[dict[str, Any]]:
+    """The deliveries of an event, or of all, in a state, or in any, by due time; the first `limit` of them.
+
+    UsageError for no such state.
+    """
     if state is not None and state not in STATES:
         raise UsageError(f"{state!r} is no state of a delivery; there are {', '.join(STATES)}")
     query = _query()
@@ -26,7 +29,7 @@ def listing(session: Session, event: Event | None, state: str | None) -> list[di
         query = query.where(col(Delivery.event_id) == event.id)
     if state is not None:
         query = query.where(col(Delivery.state) == state)
-    rows = session.execute(query.order_by(col(Delivery.due_at), col(Delivery.id)))
+    rows = session.execute(query.order_by(col(Delivery.due_at), col(Delivery.id)).limit(limit))
     return [_as_json(*row) for row in rows]
 
 

@@ -35,7 +35,7 @@ class DeliveryLog:
 
     def closed(self, counts: Mapping[str, int]) -> None:
         """Everything that the call did, in numbers; of many the first hundred."""
-        numbers = {f"{what}_ids": ids[:_MOST_NUMBERS] for what, ids in sorted(self._numbers.items())}
+        numbers = {f"{what}_ids": sorted(ids)[:_MOST_NUMBERS] for what, ids in sorted(self._numbers.items())}
         log.info("delivered", **counts, **numbers)
 
     def _note(self, what: str, id: int) -> None:

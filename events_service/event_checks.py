@@ -1,7 +1,7 @@
 """What the programme says of an event: the rules of the domain, over what the database knows beside the event.
 
 An event that others are weighed against is one that stands: approved or done. A person is at an event unless they
-declined; an organiser is at their own.
+declined or were taken off it; an organiser is at their own.
 """
 
 from __future__ import annotations
@@ -166,6 +166,7 @@ def _shared_people(session: Session, ids: Sequence[int], others: Sequence[int]) 
         .join(Person, col(Person.id) == here.c.person_id)
         .where(here.c.event_id.in_(ids), there.c.event_id.in_(others))
         .where(here.c.reply != "declined", there.c.reply != "declined")
+        .where(here.c.removed_at.is_(None), there.c.removed_at.is_(None))
     )
     found: dict[tuple[int, int], list[str]] = defaultdict(list)
     for one, other, email in rows:
@@ -179,6 +180,6 @@ def _attending(session: Session, emails: Iterable[str], events: Sequence[int]) -
         sa.select(col(Person.email), col(Attendee.event_id))
         .join(Attendee, col(Attendee.person_id) == col(Person.id))
         .where(col(Person.email).in_([email for email in emails if email]), col(Attendee.event_id).in_(events))
-        .where(col(Attendee.reply) != "declined")
+        .where(col(Attendee.reply) != "declined", col(Attendee.removed_at).is_(None))
     )
     return {(email, event_id) for email, event_id in rows}

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from sqlmodel import Session, col, select
 
-from events_service import attendees, event_checks, event_rows, programmes
+from events_service import event_checks, event_rows, guest_lists, programmes
 from events_service.db.tables import Event, EventChange
 from events_service.domain.violations import Violation
 
@@ -20,7 +20,7 @@ def as_json(session: Session, event: Event, now: datetime) -> dict[str, Any]:
 
 
 def detail(session: Session, event: Event, now: datetime) -> dict[str, Any]:
-    """`as_json` with its sessions, waivers and history, oldest first."""
+    """`as_json` with its sessions (those taken off last), waivers and history, oldest first."""
     id = event_rows.id_of(event)
     history = session.exec(select(EventChange).where(EventChange.event_id == id).order_by(col(EventChange.id)))
     return {
@@ -39,6 +39,9 @@ def detail(session: Session, event: Event, now: datetime) -> dict[str, Any]:
                 "url": item.url,
                 "partner": item.partner,
                 "price": item.price,
+                "uid": item.uid,
+                "sequence": item.sequence,
+                "cancelled_at": item.cancelled_at,
             }
             for item in event_rows.sessions_of(session, event)
         ],
@@ -53,7 +56,7 @@ def detail(session: Session, event: Event, now: datetime) -> dict[str, Any]:
 def listing(session: Session, events: Sequence[Event], now: datetime) -> list[dict[str, Any]]:
     """`as_json` of many events in a handful of queries, in the order given."""
     verdicts = event_checks.verdicts(session, events, now)
-    counts = attendees.counts_of(session, [event_rows.id_of(event) for event in events])
+    counts = guest_lists.counts_of(session, [event_rows.id_of(event) for event in events])
     months = {key: programmes.current(session, key).timeline for key in {event.programme_key for event in events}}
     return [
         _as_json(

@@ -7,13 +7,13 @@ keeps its length.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from sqlmodel import Session
 
-from events_service import campaigns, event_checks, event_rows
-from events_service.db.tables import Event, EventSession
+from events_service import agendas, campaign_changes, event_checks, event_rows
+from events_service.db.tables import Event
 from events_service.domain.events import wall_time
 from events_service.domain.violations import Violation
 from events_service.errors import ConflictError, InputError, UsageError
@@ -66,14 +66,17 @@ def move(
         waived, violations = [], event_checks.verdict(session, event, now, facts)
     before = {"starts": in_zone(event.starts, event.timezone), "ends": in_zone(event.ends, event.timezone)}
     shift = _on_wall(begins, event.timezone) - _on_wall(event.starts, event.timezone)
+    redated = facts.dates() != event_rows.facts_of(event).dates()
     event.starts, event.ends = begins, stops
-    notes += _move_sessions(session, event, shift, now)
+    notes += _outside(agendas.shift(session, event, shift, now))
     after = {"starts": in_zone(begins, event.timezone), "ends": in_zone(stops, event.timezone)}
     what: dict[str, object] = {"before": before, "after": after}
     if waived:
         what |= {"waived": waived, "reason": reason.strip()}
+    if redated:
+        event.redated_sequence = event.sequence + 1
     shown = note_change(session, event, "moved", now, what, anew=True)
-    touched = campaigns.event_moved(session, event, now)
+    touched = campaign_changes.event_moved(session, event, now)
     return Moved(True, touched, shown, tuple(violations), tuple(notes))
 
 
@@ -98,26 +101,11 @@ def _new_times(event: Event, starts: datetime | None, ends: datetime | None) -> 
     return begins, stops, notes
 
 
-def _move_sessions(session: Session, event: Event, shift: timedelta, now: datetime) -> list[str]:
-    outside = 0
-    for item in event_rows.sessions_of(session, event):
-        if shift:
-            _shift(item, shift)
-            item.sequence, item.changed_at = item.sequence + 1, now
-            session.add(item)
-        outside += item.kind != "leisure" and not (event.starts <= item.starts and item.ends <= event.ends)
+def _outside(outside: int) -> list[str]:
     if not outside:
         return []
     what = "1 session lies" if outside == 1 else f"{outside} sessions lie"
     return [f"{what} outside the event's new times"]
-
-
-def _shift(item: EventSession, shift: timedelta) -> None:
-    length = item.ends - item.starts
-    # A wall time that the clocks skip becomes the one as long after midnight (fold 0), an hour on.
-    there = (_on_wall(item.starts, item.timezone) + shift).replace(tzinfo=ZoneInfo(item.timezone), fold=0)
-    item.starts = there.astimezone(UTC)
-    item.ends = item.starts + length
 
 
 def _on_wall(at: datetime, zone: str) -> datetime:

@@ -85,7 +85,7 @@ def id_of(event: Event) -> int:
 
 
 def sessions_of(session: Session, event: Event) -> list[EventSession]:
-    """An event's agenda, in the file's order."""
+    """An event's agenda, in the file's order; behind it what was taken off, with `cancelled_at` set."""
     return list(
         session.exec(select(EventSession).where(EventSession.event_id == event.id).order_by(col(EventSession.position)))
     )

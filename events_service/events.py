@@ -1,8 +1,8 @@
-"""Events: added as drafts, approved against the programme, moved, cancelled, and done when they are over.
+"""Events: added as drafts, approved against the programme, changed, moved, cancelled, and done when they are over.
 
 SEQUENCE (RFC 5546 section 2.1.4) starts at 0 and rises by one with every change of what a calendar shows of when,
-where or whether: a move, an approval (its STATUS goes from TENTATIVE to CONFIRMED in the organisers' feed) and a
-cancellation. An event that is over stays CONFIRMED, so `done` raises nothing and changes no calendar.
+where or whether: a move, a change of place, an approval (its STATUS goes from TENTATIVE to CONFIRMED in the organisers'
+feed) and a cancellation. An event that is over stays CONFIRMED, so `done` raises nothing and changes no calendar.
 """
 
 from __future__ import annotations
@@ -15,25 +15,28 @@ from typing import Any
 import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
-from events_service import campaigns, programmes
-from events_service.db.tables import Event, EventChange, EventSession
+from events_service import agendas, campaign_changes, programmes
+from events_service.db.tables import Event, EventChange
 from events_service.db.types import UTCDateTime
 from events_service.domain.programme import Programme
 from events_service.errors import ConflictError, EventFileError
 from events_service.event_approval import given_reason, weigh
+from events_service.event_changes import Changed, change
 from events_service.event_history import note_change
 from events_service.event_json import as_json, detail, listing
 from events_service.event_moves import Moved, move
-from events_service.event_rows import Filter, facts_of, find, id_of, select_events, sessions_of
+from events_service.event_rows import Filter, facts_of, find, id_of, select_events
 from events_service.reading.event_files import EventFile
 
 __all__ = [
+    "Changed",
     "Filter",
     "Moved",
     "add",
     "approve",
     "as_json",
     "cancel",
+    "change",
     "detail",
     "facts_of",
     "find",
@@ -84,17 +87,7 @@ def add(session: Session, file: EventFile, path: object, now: datetime, programm
         session.flush()
     except sa.exc.IntegrityError as error:
         raise EventFileError(path, "", "slug", f"{file.slug!r} was taken by somebody else just now") from error
-    for position, item in enumerate(file.sessions, 1):
-        values = item.model_dump()
-        session.add(
-            EventSession(
-                **values,
-                event_id=id_of(event),
-                position=position,
-                uid=str(uuid.uuid5(uid, str(position))),
-                changed_at=now,
-            )
-        )
+    agendas.write(session, event, file.sessions, now)
     note_change(session, event, "added", now)
     return event
 
@@ -110,6 +103,7 @@ def approve(session: Session, event: Event, now: datetime, waive: Sequence[str] 
         raise ConflictError(f"{event.slug} is {event.state}; only a draft can be approved")
     waived, violations = weigh(session, event, now, waive, reason)
     event.state = "approved"
+    agendas.status_changed(session, event, now)
     what: dict[str, Any] = {"warnings": [one.code for one in violations if one.severity == "warning"]}
     if waived:
         what |= {"waived": waived, "reason": reason.strip()}
@@ -128,12 +122,9 @@ def cancel(session: Session, event: Event, reason: str, now: datetime) -> int:
         raise ConflictError(f"{event.slug} is {what}; only what is still to come can be cancelled")
     before = event.state
     event.state, event.cancel_reason, event.cancelled_at = "cancelled", reason, now
-    for item in sessions_of(session, event):
-        # They are crossed out with it.
-        item.sequence, item.changed_at = item.sequence + 1, now
-        session.add(item)
+    agendas.status_changed(session, event, now)
     note_change(session, event, "cancelled", now, {"reason": reason, "before": before}, anew=True)
-    return campaigns.event_cancelled(session, event, now)
+    return campaign_changes.event_cancelled(session, event, now)
 
 
 def finish_past(session: Session, now: datetime) -> int:

@@ -9,8 +9,9 @@
 | institution | institution's number | the events that its people are at and did not decline, without the sessions |
 | organiser | - | every event, drafts as TENTATIVE, and the review points as whole days |
 
-Who declined has said that it is not for their calendar; a later yes brings it back. Outside the organiser's feed an
-event is shown once it was approved, and for 30 days after it was cancelled. No feed has an ATTENDEE (RFC 5546 3.2.1).
+Who declined has said that it is not for their calendar; a later yes brings it back. Who was taken off is not at it.
+Outside the organiser's feed an event is shown once it was approved, and for 30 days after it was cancelled; a session
+for as long after it was taken off the agenda. No feed has an ATTENDEE (RFC 5546 3.2.1).
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ def show(session: Session, kind: str, of: str, now: datetime) -> Shown:
         rows = [row for row in rows if of in row.themes]
     elif kind == "market":
         rows = [row for row in rows if of in row.markets]
-    made = _make_missing(session, [row.id for row in rows if row.kept_at != row.changed_at])
+    made = _make_missing(session, [row.id for row in rows if _is_missing(row, now)], now)
     sessions = _own_sessions(session, int(of), [row.id for row in rows], now) if kind == "person" else {}
     bodies: list[bytes] = []
     zones: dict[str, None] = {}
@@ -84,18 +85,18 @@ def show(session: Session, kind: str, of: str, now: datetime) -> Shown:
         bodies.append(kept.body)
         zones[kept.timezones] = None
         if kind == "event":
-            sessions[row.id] = kept.session_body, kept.session_timezones, None
+            sessions[row.id] = kept.session_body, kept.session_timezones, kept.sessions_until
         if row.id in sessions:
             body, timezones, until = sessions[row.id]
             bodies.append(body)
             zones[timezones] = None
-            expiries += [until] if until else []
+            expiries.append(until)
     uses = [use for text in zones for use in _read_zones(text)]
     programmes = _programmes(session)
     if kind == "organiser":
         bodies += [vevent(point) for point in _review_points(session, programmes)]
     name = _name(session, kind, of, [programme for programme, _, _ in programmes])
-    return Shown(feed(name, _COLOURS[kind], bodies, uses), min(expiries, default=None))
+    return Shown(feed(name, _COLOURS[kind], bodies, uses), min(filter(None, expiries), default=None))
 
 
 def is_public(session: Session, event: Event, now: datetime) -> bool:
@@ -130,7 +131,7 @@ def calendar_event(event: Event) -> CalendarEvent:
 
 
 def session_event(event: Event, item: EventSession) -> CalendarEvent:
-    """One session, tied to its event: with a SEQUENCE of its own, and changed when its event is, as it names that."""
+    """One session, tied to its event. It is called off with its event, or by itself."""
     offer = ", ".join(filter(None, [item.partner, item.price]))
     return CalendarEvent(
         uid=item.uid,
@@ -140,7 +141,7 @@ def session_event(event: Event, item: EventSession) -> CalendarEvent:
         ends=item.ends,
         timezone=item.timezone,
         created=event.created_at,
-        changed=max(event.changed_at, item.changed_at),
+        changed=item.changed_at,
         description="\n\n".join(filter(None, [event.title, offer, item.url])),
         location=place(item.venue, item.city, item.country),
         url=item.url,
@@ -189,7 +190,7 @@ def _rows(session: Session, kind: str, of: str) -> Sequence[Any]:
             col(Event.id), col(Event.state), col(Event.cancelled_at), col(Event.changed_at),
             col(Event.themes), col(Event.markets), col(EventObject.changed_at).label("kept_at"),
             col(EventObject.body), col(EventObject.timezones),
-            col(EventObject.session_body), col(EventObject.session_timezones),
+            col(EventObject.session_body), col(EventObject.session_timezones), col(EventObject.sessions_until),
         )
         .outerjoin(EventObject, col(EventObject.event_id) == col(Event.id))
         .order_by(col(Event.starts), col(Event.id))
@@ -202,7 +203,9 @@ def _rows(session: Session, kind: str, of: str) -> Sequence[Any]:
     elif kind == "event":
         query = query.where(col(Event.slug) == of)
     elif kind in ("person", "institution"):
-        places = sa.select(col(Attendee.event_id)).where(col(Attendee.reply) != "declined")
+        places = sa.select(col(Attendee.event_id)).where(
+            col(Attendee.reply) != "declined", col(Attendee.removed_at).is_(None)
+        )
         if kind == "person":
             places = places.where(col(Attendee.person_id) == int(of))
         else:
@@ -232,7 +235,12 @@ def _own_sessions(
     return found
 
 
-def _make_missing(session: Session, ids: list[int]) -> dict[int, EventObject]:
+def _is_missing(row: Any, now: datetime) -> bool:
+    """Whether the kept bytes of an event are not there, are of before its last change, or show a session too long."""
+    return row.kept_at != row.changed_at or (row.sessions_until is not None and row.sessions_until <= now)
+
+
+def _make_missing(session: Session, ids: list[int], now: datetime) -> dict[int, EventObject]:
     """Make and keep the bytes of these events. Two processes may do so at once: both make the same."""
     made: dict[int, EventObject] = {}
     for start in range(0, len(ids), _CHUNK):
@@ -244,15 +252,17 @@ def _make_missing(session: Session, ids: list[int]) -> dict[int, EventObject]:
             sessions.setdefault(item.event_id, []).append(item)
         for event in session.exec(select(Event).where(col(Event.id).in_(chunk)).order_by(col(Event.id))):
             if event.id is not None:
-                made[event.id] = _object(event.id, event, sessions.get(event.id, []))
+                made[event.id] = _object(event.id, event, sessions.get(event.id, []), now)
     if made:
         _keep(session, list(made.values()))
     return made
 
 
-def _object(event_id: int, event: Event, sessions: list[EventSession]) -> EventObject:
+def _object(event_id: int, event: Event, sessions: list[EventSession], now: datetime) -> EventObject:
     entry = calendar_event(event)
-    items = [session_event(event, item) for item in sessions]
+    ends = {item.uid: item.cancelled_at + CANCELLED_FOR for item in sessions if item.cancelled_at is not None}
+    shown = [item for item in sessions if ends.get(item.uid, now + CANCELLED_FOR) > now]
+    items = [session_event(event, item) for item in shown]
     return EventObject(
         event_id=event_id,
         changed_at=event.changed_at,
@@ -260,6 +270,7 @@ def _object(event_id: int, event: Event, sessions: list[EventSession]) -> EventO
         body=vevent(entry),
         session_timezones=_write_zones(use for item in items for use in zone_uses(item)),
         session_body=b"".join(vevent(item) for item in items),
+        sessions_until=min((ends[item.uid] for item in shown if item.uid in ends), default=None),
     )
 
 

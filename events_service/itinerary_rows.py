@@ -22,7 +22,7 @@ from events_service.domain.delivery import CONFIRMATION, ITINERARY
 from events_service.domain.itinerary import Known, Said, attends, news
 from events_service.outbox import ROWS
 
-CARRIERS = ("update", "cancellation", CONFIRMATION, ITINERARY)
+CARRIERS = ("update", "cancellation", "uninvited", CONFIRMATION, ITINERARY)
 """The purposes of messages that take along what has changed of an itinerary, for those who were told of theirs."""
 
 CARRIES = sa.cast(ROWS.c.fields, sa.Text).like('%"sessions"%')
@@ -207,7 +207,10 @@ def _attending(session: Session, ids: Collection[int]) -> dict[int, _Attending]:
     connection = session.connection()
     rows = connection.execute(_replies(connection.dialect.name), {"ids": sorted(ids)})
     # Who came has accepted, whatever they said before.
-    return {id: _Attending(True if came else _COMES.get(reply), replied_at) for id, reply, came, replied_at in rows}
+    return {
+        id: _Attending(True if came else False if removed_at else _COMES.get(reply), replied_at)
+        for id, reply, came, replied_at, removed_at in rows
+    }
 
 
 @lru_cache(maxsize=2)
@@ -224,7 +227,7 @@ def _written(dialect: str) -> sa.Select[Any]:
 
 @lru_cache(maxsize=2)
 def _replies(dialect: str) -> sa.Select[Any]:
-    columns = [_ATTENDEES.c[name] for name in ("id", "reply", "attended", "replied_at")]
+    columns = [_ATTENDEES.c[name] for name in ("id", "reply", "attended", "replied_at", "removed_at")]
     return sa.select(*columns).where(one_of(dialect, _ATTENDEES.c.id, "ids"))
 
 

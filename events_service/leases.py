@@ -204,7 +204,7 @@ def settle_untried(
 
     It waits `turns` times as long as the others that found nothing.
     """
-    until = now + turns * wait_for_server(now - row.due_at, base)
+    until = now + turns * wait_for_server(now - row.due_at, base, row.key)
     return _try_again(on, row, token, code, error, now, until, attempts=row.attempts - 1)
 
 

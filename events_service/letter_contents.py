@@ -31,6 +31,7 @@ from events_service.mail.render import Occasion, Renderer
 _CONTENTS = SQLModel.metadata.tables["message_content"]
 _DIGEST = sa.select(_CONTENTS.c.digest).where(_CONTENTS.c.id == sa.bindparam("number"))
 _STORED = sa.select(_CONTENTS.c.id).where(_CONTENTS.c.digest == sa.bindparam("of_digest"))
+_CANCELS = ("cancellation", "uninvited")
 _KNOWN_KEPT = 4096
 _READY_KEPT = 256
 
@@ -43,17 +44,32 @@ class Ready(NamedTuple):
     sessions: tuple[InvitationTemplate, ...]
 
 
+class Own(NamedTuple):
+    """What a calendar object has of its own, beside its event's: how far its SEQUENCE is ahead, and since when.
+
+    Both are of who was taken off an event or put back on it; `since` is when that was last.
+    """
+
+    ahead: int = 0
+    since: datetime | None = None
+
+
+_NOTHING_OWN = Own()
+
+
 @dataclass(frozen=True, slots=True)
 class About:
     """What a message is made from, but for its recipient: the event, and the step or else the purpose.
 
-    `reply` is what a confirmation confirms, `plan` what is told of an itinerary.
+    `reply` is what a confirmation confirms, `plan` what is told of an itinerary. `own` is the same for all but those
+    who were taken off, or put back.
     """
 
     event: Event
     step: CampaignStep | None
     purpose: str
     reply: str = ""
+    own: Own = _NOTHING_OWN
     plan: Plan | None = None
 
     @property
@@ -88,10 +104,10 @@ class Contents:
         )
         subject = subject_of(session, event, about.purpose, about.plan)
         said = self._renderer.render(about.template, subject, locale, timezone, occasion)
-        method: Method | None = "CANCEL" if about.purpose == "cancellation" else "REQUEST"
+        method: Method | None = "CANCEL" if about.purpose in _CANCELS else "REQUEST"
         if (step and not step.calendar) or about.reply == "declined" or about.purpose == ITINERARY:
             method = None
-        calendar = InvitationTemplate(calendar_event(event), method).head if method else None
+        calendar = InvitationTemplate(_entry(about), method).head if method else None
         sessions = _session_heads(session, event, about.plan) if about.plan and about.plan.news else None
         facts = json.dumps(
             [asdict(said), method, (calendar or b"").decode(), *([sessions] if sessions else [])], sort_keys=True
@@ -116,7 +132,8 @@ class Contents:
         event, language = about.event, self._language(about.template, locale)
         key = (
             about.template, self._renderer.version(about.template, language), language, timezone,
-            event.id, event.changed_at, event.state, about.step.id if about.step else None, about.reply, about.plan,
+            event.id, event.changed_at, event.state, about.step.id if about.step else None, about.reply, about.own,
+            about.plan,
         )  # fmt: skip
         id, digest = self._known.get(key, (0, ""))
         # The transaction that wrote it may have been undone, and its number may be another's by now.
@@ -151,6 +168,13 @@ class Contents:
         if language is None:
             language = self._languages[template, locale] = self._renderer.language(template, locale)
         return language
+
+
+def _entry(about: About) -> CalendarEvent:
+    """The event as the calendar of whom it is about has it."""
+    entry, own = calendar_event(about.event), about.own
+    changed = max(entry.changed, own.since or entry.changed)
+    return replace(entry, sequence=entry.sequence + own.ahead, changed=changed)
 
 
 @made_once

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 from sqlmodel import Session, col, select
 
@@ -15,7 +17,7 @@ from events_service.mail.render import AgendaItem, Change, Subject
 
 
 def subject_of(session: Session, event: Event, purpose: str, plan: Plan | None = None) -> Subject:
-    """The event as it is now; for the purpose `update` also when it was before its last move.
+    """The event as it is now; for the purpose `update` also when and where it was before it last moved.
 
     With a `plan` its agenda is the reader's own, and what is new of that is said beside it.
     """
@@ -23,6 +25,7 @@ def subject_of(session: Session, event: Event, purpose: str, plan: Plan | None =
     agenda = [item for item in items.values() if item.cancelled_at is None]
     if plan is not None:
         agenda = [items[id] for id, _ in plan.attended]
+    was, was_at = _was(session, event) if purpose == "update" else (None, "")
     return Subject(
         title=event.title,
         span=Span(event.starts, event.ends, event.timezone),
@@ -34,7 +37,8 @@ def subject_of(session: Session, event: Event, purpose: str, plan: Plan | None =
         organiser_name=event.organiser_name,
         organiser_email=event.organiser_email,
         agenda=[_agenda_item(event, item) for item in agenda],
-        was=_was(session, event) if purpose == "update" else None,
+        was=was,
+        was_at=was_at,
         reason=event.cancel_reason or "",
         personal=plan is not None,
         changes=[Change(_agenda_item(event, items[one.said.session]), one.what) for one in (plan.news if plan else ())],
@@ -53,12 +57,34 @@ def _agenda_item(event: Event, item: EventSession) -> AgendaItem:
     )
 
 
-def _was(session: Session, event: Event) -> Span | None:
-    """When the event was before its last move, as its history has it."""
-    query = select(EventChange).where(EventChange.event_id == event.id, EventChange.action == "moved")
-    change = session.exec(query.order_by(col(EventChange.id).desc())).first()
-    before = change.detail.get("before") if change else None
-    if not before:
+def _was(session: Session, event: Event) -> tuple[Span | None, str]:
+    """When and where the event was before it last moved, as its history has it; None and "" for what is as it was."""
+    query = select(EventChange).where(
+        EventChange.event_id == event.id, col(EventChange.action).in_(("moved", "changed"))
+    )
+    for change in session.exec(query.order_by(col(EventChange.id).desc())):
+        before = change.detail.get("before") or {}
+        span, at = _span_before(event, before), _place_before(event, before)
+        if span or at:
+            return span, at
+    return None, ""
+
+
+def _span_before(event: Event, before: Mapping[str, Any]) -> Span | None:
+    if not before.keys() & {"starts", "ends"}:
         return None
-    starts, ends = (datetime.fromisoformat(str(before[key])) for key in ("starts", "ends"))
-    return Span(starts, ends, event.timezone)
+    starts, ends = (
+        datetime.fromisoformat(str(before[key])) if before.get(key) else now
+        for key, now in (("starts", event.starts), ("ends", event.ends))
+    )
+    return Span(starts, ends, str(before.get("timezone") or event.timezone))
+
+
+def _place_before(event: Event, before: Mapping[str, Any]) -> str:
+    if not before.keys() & {"venue", "city", "country"}:
+        return ""
+    venue, city, country = (
+        str(before[key] or "") if key in before else now
+        for key, now in (("venue", event.venue), ("city", event.city), ("country", event.country))
+    )
+    return place(venue, city, country)

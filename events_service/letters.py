@@ -26,7 +26,7 @@ from events_service.db.writer import run_many
 from events_service.domain.delivery import CONFIRMATION, ITINERARY, delivery_key, message_id
 from events_service.itinerary_rows import CARRIERS, Plan, Reader, plans
 from events_service.leases import ROWS, Claimed
-from events_service.letter_contents import About, Contents, Ready, form_of
+from events_service.letter_contents import About, Contents, Own, Ready, form_of
 from events_service.mail.compose import Form, Letter
 from events_service.mail.headers import read_mailbox
 from events_service.mail.marks import one_line
@@ -64,6 +64,23 @@ class _Recipient(NamedTuple):
     timezone: str
 
 
+class _Place(NamedTuple):
+    """An attendee as far as a letter needs them."""
+
+    reply: str
+    sequence_ahead: int
+    removed_at: datetime | None
+    returned_at: datetime | None
+
+    @property
+    def own(self) -> Own:
+        """What their calendar object has of its own."""
+        return Own(self.sequence_ahead, self.removed_at or self.returned_at)
+
+
+_NOWHERE = _Place("", 0, None, None)
+
+
 @dataclass(frozen=True, slots=True)
 class _Sources:
     """What the rows of one chunk are made from, by id."""
@@ -71,7 +88,7 @@ class _Sources:
     events: Mapping[int, Event]
     steps: Mapping[int, CampaignStep]
     people: Mapping[int, _Recipient]
-    replies: Mapping[int, str]
+    places: Mapping[int, _Place]
 
 
 class Letters:
@@ -107,16 +124,18 @@ class Letters:
             step = found.steps.get(row.step_id or 0)
             # What has moved, everybody is asked again (RFC 5546 3.2.2.1); a reminder keeps the "maybe" that it had.
             told = step or row.purpose == CONFIRMATION
-            reply = found.replies.get(row.attendee_id or 0, "") if told else ""
+            place = found.places.get(row.attendee_id or 0, _NOWHERE)
+            reply = place.reply if told else ""
             number = row.content_id
             if number is None:
                 plan = itineraries.get(row.id)
                 if row.purpose == ITINERARY and not (plan and plan.news):
                     continue
                 confirmed = reply if row.purpose == CONFIRMATION else ""
-                group = (row.event_id, row.step_id, row.purpose, person.locale, person.timezone, confirmed, plan)
+                own = place.own
+                group = (row.event_id, row.step_id, row.purpose, person.locale, person.timezone, confirmed, own, plan)
                 if group not in numbers:
-                    about = About(event, step, row.purpose, confirmed, plan)
+                    about = About(event, step, row.purpose, confirmed, own, plan)
                     numbers[group] = self._contents.number(session, about, person.locale, person.timezone, now)
                 number = numbers[group]
                 id = row.message_id or message_id(row.key, self._secret, self._domain)
@@ -136,11 +155,12 @@ class Letters:
     ) -> Outgoing:
         """The message that a step would send to an attendee, as it would be filled at `now`; nothing is kept."""
         person = session.get_one(Person, attendee.person_id)
+        place = _Place(attendee.reply, attendee.sequence_ahead, attendee.removed_at, attendee.returned_at)
         reader = Reader(0, event.id or 0, attendee.id or 0, introduces=True)
         plan = plans(session, [reader], {reader.event_id: event}).get(0) if step.itinerary else None
-        about = About(event, step, "campaign", plan=plan)
+        about = About(event, step, "campaign", own=place.own, plan=plan)
         ready = form_of(self._contents.rendered(session, about, person.locale, person.timezone, now))
-        key = delivery_key("campaign", event.id or 0, step.key, person.id or 0)
+        key = delivery_key("campaign", event.id or 0, step.key, person.id or 0, attendee.sequence_ahead)
         row = Claimed(
             id=0, key=key, purpose="campaign", priority=1, event_id=event.id, step_id=step.id, attendee_id=attendee.id,
             person_id=person.id, attempts=1, due_at=now, next_at=now, sequence=event.sequence, content_id=None,
@@ -217,25 +237,25 @@ def _sources(session: Session, rows: Sequence[Claimed]) -> _Sources:
     events = session.exec(select(Event).where(col(Event.id).in_({row.event_id for row in rows})))
     steps = session.exec(select(CampaignStep).where(col(CampaignStep.id).in_({row.step_id for row in rows})))
     connection = session.connection()
-    recipients, said = _of_those_named(connection.dialect.name)
+    recipients, attendees = _of_those_named(connection.dialect.name)
     people = connection.execute(recipients, {"ids": sorted({row.person_id for row in rows if row.person_id})})
-    replies = connection.execute(said, {"ids": sorted({row.attendee_id for row in rows if row.attendee_id})})
+    places = connection.execute(attendees, {"ids": sorted({row.attendee_id for row in rows if row.attendee_id})})
     return _Sources(
         {event.id or 0: event for event in events},
         {step.id or 0: step for step in steps},
         {id: _Recipient(*person) for id, *person in people},
-        {id: reply for id, reply in replies},
+        {id: _Place(*place) for id, *place in places},
     )
 
 
 @lru_cache(maxsize=2)
 def _of_those_named(dialect: str) -> tuple[sa.Select[Any], sa.Select[Any]]:
-    """The people, and what the attendees replied, of the numbers that each is told."""
+    """The people, and the attendees' places, of the numbers that each is told."""
     people = sa.select(*(_PEOPLE.c[name] for name in ("id", "email", "name", "locale", "timezone")))
-    replies = sa.select(_ATTENDEES.c.id, _ATTENDEES.c.reply)
+    places = sa.select(*(_ATTENDEES.c[name] for name in ("id", *_Place._fields)))
     return (
         people.where(one_of(dialect, _PEOPLE.c.id, "ids")),
-        replies.where(one_of(dialect, _ATTENDEES.c.id, "ids")),
+        places.where(one_of(dialect, _ATTENDEES.c.id, "ids")),
     )
 
 

@@ -18,7 +18,7 @@ from typing import Annotated
 
 import typer
 
-from events_service.cli import intake, lmtp
+from events_service.cli import discover, intake, lmtp
 from events_service.cli.base import AT, DRY_RUN, JSON, Run, table, verb
 from events_service.clock import system_clock
 from events_service.config import Settings, load_settings
@@ -193,6 +193,7 @@ def _register(root: typer.Typer) -> None:
         if not all(one.ok for one in found):
             raise typer.Exit(1)
 
+    discover.register(root)
     intake.register(root)
     lmtp.register(root)
 

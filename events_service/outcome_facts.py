@@ -3,7 +3,8 @@
 How things are attributed: an outcome belongs to the programme year in which its event began. It counts under the
 market of the institution it was reached with, where that is known and is a market of the programme, and else under
 each market of its event; under each theme of its event. Markets and themes may therefore add up to more than the whole.
-A target that counts markets is stricter: an event in two markets says nothing about which of them it was.
+A target that counts markets is stricter: an event in two markets says nothing about which of them it was. Whoever was
+taken off an event counts nowhere, nor does what they answered.
 """
 
 from __future__ import annotations
@@ -119,7 +120,9 @@ def gather(session: Session, programme: Programme, now: datetime) -> Facts:
         )
         .join_from(Outcome, Institution, col(Outcome.institution_id) == col(Institution.id), isouter=True)
         .join(Event, col(Outcome.event_id) == col(Event.id))
-        .where(col(Event.programme_key) == programme.key)
+        .outerjoin(SurveyResponse, col(SurveyResponse.id) == col(Outcome.response_id))
+        .outerjoin(Attendee, col(Attendee.id) == col(SurveyResponse.attendee_id))
+        .where(col(Event.programme_key) == programme.key, col(Attendee.removed_at).is_(None))
         .order_by(col(Outcome.id))
     )
     results = tuple(
@@ -194,11 +197,12 @@ def _people(session: Session, programme_key: str, slugs: dict[int, str]) -> dict
         sa.select(col(Delivery.event_id), col(Delivery.attendee_id), col(CampaignStep.survey))
         .join_from(Delivery, CampaignStep, col(Delivery.step_id) == col(CampaignStep.id))
         .join(Event, col(Delivery.event_id) == col(Event.id))
+        .join(Attendee, col(Attendee.id) == col(Delivery.attendee_id))
         .where(
             col(Event.programme_key) == programme_key,
             col(Delivery.state) == "sent",
             col(CampaignStep.survey).is_not(None),
-            col(Delivery.attendee_id).is_not(None),
+            col(Attendee.removed_at).is_(None),
         )
         .distinct()
     )
@@ -214,7 +218,8 @@ def _people(session: Session, programme_key: str, slugs: dict[int, str]) -> dict
         )
         .join_from(SurveyResponse, SurveyAnswer, col(SurveyAnswer.response_id) == col(SurveyResponse.id))
         .join(Event, col(SurveyResponse.event_id) == col(Event.id))
-        .where(col(Event.programme_key) == programme_key)
+        .join(Attendee, col(Attendee.id) == col(SurveyResponse.attendee_id))
+        .where(col(Event.programme_key) == programme_key, col(Attendee.removed_at).is_(None))
     )
     for event_id, attendee_id, survey, question in given:
         answered.setdefault((event_id, None), set()).add(attendee_id)
@@ -234,7 +239,7 @@ def _came(session: Session, programme_key: str, slugs: dict[int, str]) -> dict[s
     rows = session.execute(
         sa.select(col(Attendee.event_id), accepted, attended)
         .join_from(Attendee, Event, col(Attendee.event_id) == col(Event.id))
-        .where(col(Event.programme_key) == programme_key)
+        .where(col(Event.programme_key) == programme_key, col(Attendee.removed_at).is_(None))
         .group_by(col(Attendee.event_id))
     )
     return {slugs[event_id]: (int(yes), int(came)) for event_id, yes, came in rows}

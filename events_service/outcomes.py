@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from babel.numbers import list_currencies
 from sqlmodel import Session, col, select
 
-from events_service.db.tables import Event, Institution, Outcome, SurveyResponse
+from events_service.db.tables import Attendee, Event, Institution, Outcome, SurveyResponse
 from events_service.domain.outcomes import CURRENCY, KINDS, MAX_VALUE, kind_of
 from events_service.domain.programme import Programme
 from events_service.errors import ConflictError, InputError, NotFoundError
@@ -61,7 +61,10 @@ def add(
 
 
 def listing(session: Session, kind: str | None = None) -> list[dict[str, Any]]:
-    """Every outcome, by event and then as they came, as JSON values; InputError for an unknown kind."""
+    """Every outcome, by event and then as they came, as JSON values; InputError for an unknown kind.
+
+    Left out is what somebody answered who was taken off the event since.
+    """
     known = None
     if kind is not None:
         known = kind_of(kind)
@@ -72,7 +75,8 @@ def listing(session: Session, kind: str | None = None) -> list[dict[str, Any]]:
         .join(Event, col(Outcome.event_id) == col(Event.id))
         .outerjoin(Institution, col(Outcome.institution_id) == col(Institution.id))
         .outerjoin(SurveyResponse, col(Outcome.response_id) == col(SurveyResponse.id))
-        .where(sa.true() if known is None else col(Outcome.kind) == known)
+        .outerjoin(Attendee, col(Attendee.id) == col(SurveyResponse.attendee_id))
+        .where(sa.true() if known is None else col(Outcome.kind) == known, col(Attendee.removed_at).is_(None))
         .order_by(col(Event.starts), col(Event.slug), col(Outcome.recorded_at), col(Outcome.id))
     )
     return [_as_json(outcome, event, institution, wave) for outcome, event, institution, wave in rows]

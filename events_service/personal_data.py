@@ -228,7 +228,9 @@ def _strip_places(session: Session, ids: list[int], now: datetime) -> int:
     """Free their places at events to come; at past ones, keep that somebody was there."""
     to_come = sa.select(col(Event.id)).where(col(Event.starts) > now)
     changed = _delete(session, Attendee, col(Attendee.id).in_(ids) & col(Attendee.event_id).in_(to_come))
-    past = sa.update(Attendee).where(col(Attendee.id).in_(ids)).values(person_id=None, reply_note="")
+    past = (
+        sa.update(Attendee).where(col(Attendee.id).in_(ids)).values(person_id=None, reply_note="", removal_reason=None)
+    )
     return changed + _changed(session.execute(past))
 
 

@@ -78,9 +78,11 @@ def definition(key: str) -> Survey:
 def form(session: Session, attendee_id: int, wave: str) -> Form:
     """What an attendee is asked in a wave.
 
-    NotFoundError where there is no such attendee, they were erased, or no step asks that wave.
+    NotFoundError where there is no such attendee, they were erased or taken off, or no step asks that wave.
     """
     attendee = session.get(Attendee, attendee_id)
+    if attendee is not None and attendee.removed_at is not None:
+        attendee = None
     person = session.get(Person, attendee.person_id) if attendee and attendee.person_id else None
     step = _step(session, attendee.event_id, wave) if attendee else None
     if attendee is None or person is None or step is None or step.survey is None:
@@ -168,7 +170,7 @@ def responses(session: Session, event: Event) -> list[dict[str, Any]]:
         select(SurveyResponse, Attendee, Person)
         .join(Attendee, col(SurveyResponse.attendee_id) == col(Attendee.id))
         .outerjoin(Person, col(Attendee.person_id) == col(Person.id))
-        .where(SurveyResponse.event_id == event.id)
+        .where(SurveyResponse.event_id == event.id, col(Attendee.removed_at).is_(None))
         .order_by(col(SurveyResponse.submitted_at), col(SurveyResponse.id))
     ).all()
     given: dict[int, dict[str, Decimal | str | None]] = {}
@@ -201,18 +203,19 @@ def _by_wave(session: Session, event_id: int, *, asked: bool) -> dict[str, set[i
         rows = session.execute(
             sa.select(col(CampaignStep.wave), col(Delivery.attendee_id))
             .join_from(Delivery, CampaignStep, col(Delivery.step_id) == col(CampaignStep.id))
+            .join(Attendee, col(Attendee.id) == col(Delivery.attendee_id))
             .where(
                 col(Delivery.event_id) == event_id,
                 col(Delivery.state) == "sent",
                 col(CampaignStep.wave).is_not(None),
-                col(Delivery.attendee_id).is_not(None),
+                col(Attendee.removed_at).is_(None),
             )
         )
     else:
         rows = session.execute(
-            sa.select(col(SurveyResponse.wave), col(SurveyResponse.attendee_id)).where(
-                col(SurveyResponse.event_id) == event_id
-            )
+            sa.select(col(SurveyResponse.wave), col(SurveyResponse.attendee_id))
+            .join(Attendee, col(Attendee.id) == col(SurveyResponse.attendee_id))
+            .where(col(SurveyResponse.event_id) == event_id, col(Attendee.removed_at).is_(None))
         )
     found: dict[str, set[int]] = {}
     for wave, attendee_id in rows:

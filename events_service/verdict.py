@@ -14,7 +14,14 @@ from sqlmodel import Session, SQLModel
 from events_service.db import tables as _tables  # noqa: F401  (fills the metadata)
 from events_service.db.session import one_of
 from events_service.db.types import UTCDateTime
-from events_service.domain.delivery import CONFIRMATION, HELD_BY_ORGANISER, HELD_BY_REVIEW, HELD_FOR_REPLY, HELD_LATE
+from events_service.domain.delivery import (
+    CONFIRMATION,
+    HELD_BY_ORGANISER,
+    HELD_BY_REVIEW,
+    HELD_FOR_REPLY,
+    HELD_LATE,
+    ITINERARY,
+)
 
 _TABLES = SQLModel.metadata.tables
 
@@ -28,6 +35,10 @@ class Verdict:
 
     state: str
     reason: str
+
+
+ON_ITS_WAY = Verdict("pending", "an earlier message to them is on its way")
+"""What is said of a change, or of what follows a CANCEL, until what was said before has gone or its worker is lost."""
 
 
 def verdict(gated_programmes: tuple[str, ...]) -> sa.ScalarSelect[Any]:
@@ -71,6 +82,25 @@ def verdict(gated_programmes: tuple[str, ...]) -> sa.ScalarSelect[Any]:
             reply.c.reply != confirmed.c.reply, reply.c.session_id.is_(None), confirmed.c.session_id.is_(None),
         ),
     )  # fmt: skip
+    # Who was taken off the event is told that alone, or that it is off; what was written before they were put back
+    # speaks of an entry that is cancelled.
+    off = sa.and_(attendee.c.removed_at.is_not(None), row.c.purpose.not_in(("uninvited", "cancellation")))
+    of_before = row.c.created_at < attendee.c.returned_at
+    # Who has declined is asked again where the dates are others since, and for nothing less.
+    still_no = sa.and_(
+        attendee.c.reply == "declined",
+        sa.func.coalesce(attendee.c.reply_sequence, 0) >= event.c.redated_sequence + attendee.c.sequence_ahead,
+    )
+    # Or a CANCEL could arrive before its REQUEST, and be undone by it. One that another worker has claimed may be at
+    # its fence; of our own chunk, each commit shows what is in DATA.
+    earlier = _TABLES["delivery"].alias("v_earlier")
+    overtakes = sa.and_(
+        sa.or_(row.c.purpose.in_(("update", "uninvited", "cancellation", ITINERARY)), attendee.c.sequence_ahead > 0),
+        sa.exists().where(
+            earlier.c.attendee_id == row.c.attendee_id, earlier.c.id < row.c.id, earlier.c.state == "sending",
+            sa.or_(earlier.c.in_data_at.is_not(None), earlier.c.lease_token != row.c.lease_token),
+        ),
+    )  # fmt: skip
     # Somebody who may still accept before the event is over waits for it; for others the step is over.
     may_come_in = sa.and_(
         row.c.expires_at.is_not(None), event.c.ends > now, sa.cast(step.c.replies, sa.Text).not_like('%"none"%')
@@ -78,11 +108,13 @@ def verdict(gated_programmes: tuple[str, ...]) -> sa.ScalarSelect[Any]:
     reasons = sa.case(
         (sa.and_(row.c.person_id.is_(None), row.c.address.is_(None)), "cancelled:the person was erased"),
         (sa.and_(step.c.id.is_not(None), attendee.c.id.is_(None)), "cancelled:no longer on the event"),
+        (sa.or_(off, of_before), "cancelled:no longer on the event"),
         (sa.and_(event.c.state == "cancelled", row.c.purpose != "cancellation"), "cancelled:the event was cancelled"),
         (
             sa.and_(row.c.purpose.in_(("update", CONFIRMATION)), row.c.sequence < event.c.sequence),
             "cancelled:a later change replaced it",
         ),
+        (sa.and_(row.c.purpose == "update", still_no), "cancelled:they have declined"),
         (sa.and_(row.c.purpose == CONFIRMATION, replied_again), "cancelled:a later reply replaced it"),
         (suppressed, "suppressed:the address gets no mail"),
         (sa.and_(ours, person.c.unsubscribed_at.is_not(None)), "suppressed:unsubscribed"),
@@ -96,6 +128,7 @@ def verdict(gated_programmes: tuple[str, ...]) -> sa.ScalarSelect[Any]:
         (sa.and_(step.c.id.is_not(None), unwanted_reply, may_come_in), f"held:{HELD_FOR_REPLY}"),
         (sa.and_(step.c.id.is_not(None), unwanted_reply), "cancelled:not in the step's audience"),
         (sa.and_(step.c.unanswered, answered), "cancelled:has answered"),
+        (overtakes, f"{ON_ITS_WAY.state}:{ON_ITS_WAY.reason}"),
         else_=None,
     )
     return (
@@ -145,9 +178,12 @@ def _query(dialect: str, gated_programmes: tuple[str, ...]) -> sa.Select[Any]:
 def unwanted(step: sa.FromClause, attendee: sa.FromClause) -> sa.ColumnElement[bool]:
     """Whether a step is not for what an attendee has replied; both are the tables or aliases of them.
 
-    Who came has accepted, whatever they said before, or whether they said anything.
+    Who came has accepted, whatever they said before, or whether they said anything. A calendar entry that asks is not
+    for who has declined, unless the step says that it is.
     """
-    return sa.and_(_leaves_out(step.c.replies, attendee.c.reply), attendee.c.attended.is_not(sa.true()))
+    asks_again = sa.and_(step.c.calendar, attendee.c.reply == "declined", sa.cast(step.c.replies, sa.Text) == "[]")
+    not_theirs = sa.or_(_leaves_out(step.c.replies, attendee.c.reply), asks_again)
+    return sa.and_(not_theirs, attendee.c.attended.is_not(sa.true()))
 
 
 def _leaves_out(allowed: Any, value: Any) -> sa.ColumnElement[bool]:

@@ -132,7 +132,7 @@ def test_those_who_know_the_old_times_are_told(database: Database) -> None:
         event = events.approve(session, add(session), NOW)
         coming = make_attendee(session, event, reply="accepted")
         make_attendee(session, event, "grace@example.org", reply="declined")
-        assert events.move(session, event, wall("2023-10-16T09:00"), None, LATER).deliveries == 1
+        assert events.move(session, event, wall("2023-10-09T10:00"), None, LATER).deliveries == 1
         told = session.exec(select(Delivery)).one()
         assert (told.purpose, told.attendee_id, told.sequence) == ("update", coming.id, 2)
 

@@ -74,6 +74,7 @@ def add_session(session: Session, event: Event, title: str = "Visit: cyber range
         "ends": event.starts + timedelta(hours=26),
         "timezone": "Europe/London",
         "kind": "visit",
+        "changed_at": event.changed_at,
     }
     made = EventSession(**(values | fields))  # type: ignore[arg-type]
     session.add(made)
@@ -124,6 +125,46 @@ def test_a_persons_feed_shows_where_they_are_with_the_sessions_and_without_atten
     assert b"ATTENDEE" not in body and b"ada" not in body.lower()
     assert b"TZID:Europe/Berlin\r\n" in body and b"TZID:Europe/London\r\n" in body
     assert b"RELATED-TO:munich@example.org\r\n" in body
+
+
+def test_a_session_that_was_taken_off_is_crossed_out_for_thirty_days(session: Session) -> None:
+    event = make_event(session, "munich", title="Munich")
+    add_session(session, event, sequence=2, cancelled_at=NOW)
+    add_session(session, event, "Dinner", position=2, uid="dinner", sequence=1, changed_at=LATER)
+    assert shown(session, "event", "munich") == {
+        "Munich": "CONFIRMED", "Visit: cyber range": "CANCELLED", "Dinner": "CONFIRMED",
+    }  # fmt: skip
+    kept = content(session, "event", "munich")
+    entries = {str(one["UID"]): one for one in with_icalendar(kept.body).walk("VEVENT")}
+    # Each has its own SEQUENCE and time of change, whatever its event's are.
+    assert [(entries[uid]["SEQUENCE"], entries[uid]["DTSTAMP"].dt) for uid in ("munich@example.org-1", "dinner")] == [
+        (2, ADDED), (1, LATER),
+    ]  # fmt: skip
+    gone = NOW + timedelta(days=30)
+    assert kept.expires_at == gone
+    # The single events' bytes were kept meanwhile, and the event has not changed since.
+    assert shown(session, "event", "munich", gone - timedelta(seconds=1)).keys() == {
+        "Munich",
+        "Visit: cyber range",
+        "Dinner",
+    }
+    feeds.create(session, "person", str(make_attendee(session, event).person_id), gone)
+    assert b"cyber range" not in content(session, "person", str(session.exec(select(Attendee)).one().person_id)).body
+    assert session.exec(select(EventObject.sessions_until)).one() is None
+
+
+def test_a_tick_takes_it_out(sqlite_database: Database) -> None:
+    with sqlite_database.write() as session:
+        event = make_event(session, "munich", title="Munich")
+        add_session(session, event, cancelled_at=NOW)
+        feeds.create(session, "event", "munich", NOW)
+        feeds.create(session, "public", "", NOW)
+    feeds.rebuild_stale(sqlite_database, NOW)
+    assert feeds.rebuild_stale(sqlite_database, NOW + timedelta(days=30, seconds=-1)) == 0
+    assert feeds.rebuild_stale(sqlite_database, NOW + timedelta(days=30)) == 1
+    with sqlite_database.read() as session:
+        found = content(session, "event", "munich")
+        assert b"cyber range" not in found.body and found.expires_at is None
 
 
 def test_an_itinerary_is_in_no_public_feed(session: Session) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from sqlmodel import SQLModel, col, select
 
-from events_service import attendees, campaigns, events, outbox, people, restored
+from events_service import attendees, campaigns, events, outbox, people, removals, restored
 from events_service.chunk import Chunk
 from events_service.clock import FixedClock
 from events_service.config import Settings
@@ -63,6 +63,9 @@ class Walk(RuleBasedStateMachine):
         self.taken: dict[int, bool] = defaultdict(bool)
         self.again: dict[int, int] = {}
         self.heard: set[int | None] = set()
+        self.spoke: set[int | None] = set()
+        # By person, the METHOD and SEQUENCE of the calendar that passed its fence last.
+        self.shown: dict[int | None, tuple[str, int]] = {}
         self.restored = False
         with database.write() as session:
             for table in reversed(SQLModel.metadata.sorted_tables):
@@ -109,6 +112,7 @@ class Walk(RuleBasedStateMachine):
         if not chunk.fence([draft]):
             return
         self.heard.add(draft.row.person_id)
+        self.see_the_order(draft)
         # Its policy allows a doubtful message once more at the most, and each word of an organiser once.
         self.again.setdefault(id, int(self.policy(id) == "resend"))
         if self.doubt[id]:
@@ -122,6 +126,23 @@ class Walk(RuleBasedStateMachine):
             chunk.untried(draft, AWAY)
         else:
             chunk.refused(draft, ERRORS[answer])
+
+    def see_the_order(self, draft: Draft) -> None:
+        """No calendar goes back to an earlier one, and after a CANCEL only one with a higher SEQUENCE."""
+        if draft.calendar is None:
+            return
+        method, sequence = draft.calendar.method, int(draft.calendar.head.split(b"SEQUENCE:")[1].split()[0])
+        before, last = self.shown.get(draft.row.person_id, ("REQUEST", 0))
+        asks_anew = (before, method) == ("CANCEL", "REQUEST")
+        assert sequence > last if asks_anew else sequence >= last, (before, last, method, sequence)
+        with self.database.read() as session:
+            others = select(Delivery.id).where(
+                Delivery.attendee_id == draft.row.attendee_id, col(Delivery.in_data_at).is_not(None),
+                Delivery.state == "sending", col(Delivery.id) < draft.row.id,
+            )  # fmt: skip
+            if draft.row.purpose in ("update", "uninvited", "cancellation"):
+                assert session.exec(others).all() == [], "it may overtake what is in DATA"
+        self.shown[draft.row.person_id] = method, sequence
 
     def policy(self, id: int) -> str:
         with self.database.read() as session:
@@ -188,15 +209,29 @@ class Walk(RuleBasedStateMachine):
             except (ConflictError, RefusedError):
                 session.rollback()
 
+    @rule(email=st.sampled_from(EMAILS), back=st.booleans())
+    def the_list_changes(self, email: str, back: bool) -> None:
+        now = self.clock()
+        with self.database.write() as session:
+            event, person = events.find(session, "munich"), people.find(session, email)
+            try:
+                if back:
+                    attendees.add(session, event, person, None, now)
+                else:
+                    removals.remove(session, event, attendees.find(session, event, email), "", now)
+            except ConflictError:
+                session.rollback()
+
     @rule(email=st.sampled_from(EMAILS), word=st.sampled_from(("accepted", "tentative", "declined", "unsubscribe")))
     def a_recipient_acts(self, email: str, word: str) -> None:
         with self.database.write() as session:
             if word == "unsubscribe":
                 people.unsubscribe(session, people.find(session, email).id or 0, self.clock())
                 return
-            attendee = attendees.find(session, events.find(session, "munich"), email)
             try:
+                attendee = attendees.find(session, events.find(session, "munich"), email)
                 attendees.set_reply(session, attendee, word, via="link", note="", now=self.clock())
+                self.spoke.add(attendee.person_id)
             except ConflictError:
                 session.rollback()
 
@@ -265,7 +300,8 @@ class Walk(RuleBasedStateMachine):
         tick(self.database, self.settings, self.bell.extend, self.clock())
         with self.database.read() as session:
             event = session.exec(select(Event)).one()
-            told = set(session.exec(select(Delivery.person_id).where(Delivery.purpose == "cancellation")))
+            off = col(Delivery.purpose).in_(("cancellation", "uninvited"))
+            told = set(session.exec(select(Delivery.person_id).where(off)))
             updated = set(session.exec(select(Delivery.person_id).where(Delivery.purpose == "update")))
             went = select(Delivery.person_id).where(
                 col(Delivery.step_id).is_not(None) | (Delivery.purpose == "update"),
@@ -274,7 +310,7 @@ class Walk(RuleBasedStateMachine):
             must = set(session.exec(went))
             replied = set(session.exec(select(Attendee.person_id).where(Attendee.reply != "none")))
             everybody = set(session.exec(select(Person.id)))
-        may = self.heard | replied
+        may = self.heard | self.spoke
         assert updated <= may <= everybody
         if event.state == "cancelled" and event.ends > self.clock():
             assert must | replied <= told <= may

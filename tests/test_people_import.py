@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlmodel import col, select
 
-from events_service import attendees, feeds, institutions, people
+from events_service import feeds, guest_lists, institutions, people
 from events_service.db.session import Database
 from events_service.db.tables import Attendee, FeedContent, Person
 from events_service.errors import ConflictError
@@ -162,7 +162,7 @@ def test_with_an_event_everybody_is_put_on_it(database: Database) -> None:
         event = make_event(session)
         assert import_people(session, file(*rows), NOW, event)["attendees"] == 3
         assert import_people(session, file(*rows), LATER, event)["attendees"] == 0
-        roles = {found["email"][:3]: found["role"] for found in attendees.listing(session, event)}
+        roles = {found["email"][:3]: found["role"] for found in guest_lists.listing(session, event)}
         assert roles == {"ann": "host", "bob": "speaker", "eve": "delegate"}
 
 

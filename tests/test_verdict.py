@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 from sqlmodel import Session, select
 
-from events_service import campaigns, people
+from events_service import campaign_changes, people
 from events_service.db.tables import Attendee, Campaign, CampaignStep, Delivery, Event, Person, SurveyResponse
 from events_service.outbox import ROWS
 from events_service.verdict import Verdict, verdicts
@@ -103,10 +103,10 @@ class Given:
         self.set(self.attendee, reply="accepted")
         if purpose == "cancellation":
             self.set(self.event, state="cancelled", sequence=1, cancelled_at=STARTED)
-            campaigns.event_cancelled(self.session, self.event, STARTED)
+            campaign_changes.event_cancelled(self.session, self.event, STARTED)
         else:
             self.set(self.event, sequence=1)
-            campaigns.event_moved(self.session, self.event, STARTED)
+            campaign_changes.event_moved(self.session, self.event, STARTED)
 
     def found(self, step: str, now: datetime) -> str:
         """What stops the message of a step."""

@@ -128,7 +128,7 @@ def check_broker(broker: dramatiq.Broker, url: str) -> str:
     if isinstance(broker, StubBroker):
         return "in this process"
     parts = urlsplit(url)
-    where = f"{parts.scheme}://{parts.hostname or ''}" + (f":{parts.port}" if parts.port else "")
+    where = f"{parts.scheme}://{parts.hostname or ''}" + (f":{parts.port}" if parts.port else "") + parts.path
     try:
         if parts.scheme.startswith("redis"):
             broker.client.ping()  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""`events attendee`: who is at which event, and what they replied."""
+"""`events attendee`: who is at which event, and what they replied; who was taken off it."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ app = noun()
 Ref = Annotated[str, typer.Argument(metavar="REF", help="The event's slug.")]
 Email = Annotated[str, typer.Argument(metavar="EMAIL")]
 SHOWN = ("email", "name", "role", "reply", "replied_at", "attended", "institution")
+REMOVED = ("removed_at", "removal_reason")
 
 
 @verb(app, "add")
@@ -27,23 +28,49 @@ def add(
     email: Email,
     role: Annotated[str | None, typer.Option("--role", help="Default: the person's own.")] = None,
 ) -> None:
-    """Put a person on an event. One who is there already stays, with the new role if one is given."""
-    from events_service import attendees, events, people
+    """Put a person on an event. One who is there already stays, with the new role if one is given.
+
+    One who was taken off is put back, and asked anew.
+    """
+    from events_service import attendees, events, guest_lists, people
 
     with run.write() as session:
         event = events.find(session, ref)
         attendee = attendees.add(session, event, people.find(session, email), role, run.now)
-        document = [attendees.as_json(session, attendee)]
+        document = [guest_lists.as_json(session, attendee)]
     _show(run, document)
 
 
+@verb(app, "remove")
+def remove(
+    run: Run,
+    ref: Ref,
+    email: Email,
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; kept on record, told to nobody.")] = "",
+) -> None:
+    """Take somebody off an event. If they had heard of it, they are told, and it leaves their calendar."""
+    from events_service import attendees, events, guest_lists, people, removals
+
+    with run.write() as session:
+        event = events.find(session, ref)
+        attendee = attendees.find(session, event, people.normalise_email(email))
+        told = removals.remove(session, event, attendee, reason, run.now)
+        document = [guest_lists.as_json(session, attendee)]
+    _show(run, document)
+    run.say(f"{'would be told' if run.dry_run else 'will be told'}: {told}")
+
+
 @verb(app, "list")
-def list_(run: Run, ref: Ref) -> None:
+def list_(
+    run: Run,
+    ref: Ref,
+    removed: Annotated[bool, typer.Option("--removed", help="Those who were taken off, instead.")] = False,
+) -> None:
     """List an event's attendees."""
-    from events_service import attendees, events
+    from events_service import events, guest_lists
 
     with run.read() as session:
-        document = attendees.listing(session, events.find(session, ref))
+        document = guest_lists.listing(session, events.find(session, ref), removed=removed)
     _show(run, document)
 
 
@@ -56,14 +83,14 @@ def reply(
     note: Annotated[str, typer.Option("--note")] = "",
 ) -> None:
     """Enter a reply that reached you some other way. A later act of the attendee's own wins over it."""
-    from events_service import attendees, events, people
+    from events_service import attendees, events, guest_lists, people
 
     if answer not in attendees.REPLIES:
         raise UsageError(f"{answer!r} is no reply; use one of {', '.join(attendees.REPLIES)}")
     with run.write() as session:
         attendee = attendees.find(session, events.find(session, ref), people.normalise_email(email))
         applied = attendees.set_reply(session, attendee, answer, via="organiser", note=note, now=run.now)
-        document = [attendees.as_json(session, attendee)]
+        document = [guest_lists.as_json(session, attendee)]
     run.say(applied.why)
     _show(run, document)
 
@@ -108,17 +135,19 @@ def sessions(
 @verb(app, "checkin")
 def checkin(run: Run, ref: Ref, email: Email) -> None:
     """Record that somebody came."""
-    from events_service import attendees, events, people
+    from events_service import attendees, events, guest_lists, people
 
     with run.write() as session:
         attendee = attendees.find(session, events.find(session, ref), people.normalise_email(email))
         attendees.check_in(session, attendee, run.now)
-        document = [attendees.as_json(session, attendee)]
+        document = [guest_lists.as_json(session, attendee)]
     _show(run, document)
 
 
 def _show(run: Run, document: list[dict[str, Any]]) -> None:
+    columns = [*SHOWN, *(REMOVED if any(row["removed_at"] for row in document) else ())]
+
     def human(console: Console) -> None:
-        console.print(table(SHOWN, ([row[name] for name in SHOWN] for row in document)))
+        console.print(table(columns, ([row[name] for name in columns] for row in document)))
 
     run.emit(document, human)

@@ -22,13 +22,14 @@ def list_(
     run: Run,
     event: Annotated[str | None, typer.Option("--event", metavar="REF", help="Of this event only.")] = None,
     state: Annotated[str | None, typer.Option("--state", metavar="S", help="In this state only.")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="The first N of them.")] = None,
 ) -> None:
     """List deliveries by due time."""
     from events_service import deliveries, event_rows
 
     with run.read() as session:
         found = event_rows.find(session, event) if event else None
-        document = deliveries.listing(session, found, state)
+        document = deliveries.listing(session, found, state, limit)
     _show_all(run, document)
 
 
@@ -90,7 +91,8 @@ def retry(
 def settle(
     run: Run,
     words: Annotated[
-        list[str], typer.Argument(metavar="[ID] arrived|lost", help="A delivery's number; or say --event.")
+        list[str],
+        typer.Argument(metavar="[ID] arrived|lost", help="What became of it, after its number unless --event is said."),
     ],
     event: Annotated[
         str | None, typer.Option("--event", metavar="REF", help="All of this event that are in doubt.")

@@ -1,4 +1,4 @@
-"""`events event`: add, check, approve, move and cancel events."""
+"""`events event`: add, check, approve, change, move and cancel events."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from events_service.cli.base import Run, noun, verb
-from events_service.cli.event_tables import show_event, show_events
+from events_service.cli.event_tables import show_difference, show_event, show_events
 from events_service.cli.violations import refusals, violation_table
 from events_service.errors import ConflictError, EventsError, InputError, UsageError
 
@@ -99,6 +99,30 @@ def approve(run: Run, ref: Ref, waive: Waive = None, reason: Reason = "") -> Non
     show_event(run, document)
     for code in set(waive or []) - {one["code"] for one in document["violations"] if one["waived"]}:
         run.say(f"note: {code} is not broken, so there was nothing to waive")
+
+
+@verb(app, "change")
+def change(
+    run: Run,
+    ref: Ref,
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="The event's file (TOML), as it should be now.")],
+    waive: Waive = None,
+    reason: Reason = "",
+) -> None:
+    """Make an event what its file says now; prints what differs. Exit 3 if an approved one would then break a rule."""
+    from events_service import events
+
+    file = _read(path)
+    with refusals(run), run.write() as session:
+        event = events.find(session, ref, lock=True)
+        done = events.change(session, event, file, path, run.now, waive or (), reason)
+        document = events.as_json(session, event, run.now)
+    _say_notes(run, path, file)
+    show_difference(
+        run, document | {"difference": done.difference(), "deliveries": done.deliveries, "feeds": done.feeds}
+    )
+    verb = "would touch" if run.dry_run else "touched"
+    run.say(f"{verb} {done.deliveries} deliveries and {done.feeds} feeds")
 
 
 @verb(app, "move")

@@ -66,10 +66,17 @@ def show_event(run: Run, document: dict[str, Any]) -> None:
             console.print(violation_table(document["violations"], title="What the programme says"))
         if document.get("sessions"):
             agenda = [
-                (one["n"], _minute(one["starts"]), one["kind"], one["title"], one["venue"])
+                (
+                    one["n"],
+                    _minute(one["starts"]),
+                    one["kind"],
+                    one["title"],
+                    one["venue"],
+                    "cancelled" * bool(one["cancelled_at"]),
+                )
                 for one in document["sessions"]
             ]
-            console.print(table(("n", "starts", "kind", "session", "venue"), agenda, title="Agenda"))
+            console.print(table(("n", "starts", "kind", "session", "venue", ""), agenda, title="Agenda"))
         if document.get("waivers"):
             waived = [(one["code"], one["reason"], f"{one['granted_at']:%Y-%m-%d}") for one in document["waivers"]]
             console.print(table(("rule", "reason", "granted"), waived, title="Waivers"))
@@ -78,6 +85,33 @@ def show_event(run: Run, document: dict[str, Any]) -> None:
             console.print(table(("at", "what"), past, title="History"))
 
     run.emit(document, human)
+
+
+def show_difference(run: Run, document: dict[str, Any]) -> None:
+    """Print what a change made of an event, field by field, and what the programme says of it."""
+
+    def human(console: Console) -> None:
+        rows = _differing(document["difference"])
+        if rows:
+            console.print(table((document["slug"], "before", "after"), rows))
+        else:
+            console.print(f"{document['slug']} is what the file says already.", markup=False)
+        if document["violations"]:
+            console.print(violation_table(document["violations"], title="What the programme says"))
+
+    run.emit(document, human)
+
+
+def _differing(difference: dict[str, Any]) -> list[tuple[str, Any, Any]]:
+    rows = [(one["field"], one["before"], one["after"]) for one in difference["event"]]
+    for item in difference["sessions"]:
+        name = f"session {item['title']}"
+        if item["what"] == "changed":
+            rows += [(f"{name}: {one['field']}", one["before"], one["after"]) for one in item["fields"]]
+        else:
+            starts = next((one["after"] for one in item["fields"] if one["field"] == "starts"), None)
+            rows.append((name, *((None, starts) if item["what"] == "added" else ("on the agenda", "cancelled"))))
+    return rows
 
 
 def _minute(iso: str) -> str:

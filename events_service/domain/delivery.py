@@ -103,8 +103,12 @@ def backoff(attempts: int, base_seconds: float, key: str, code: int = 0, enhance
     """
     base = base_seconds * _times_the_base(code, enhanced)
     seconds = min(base * 2.0 ** min(attempts - 1, 20), _LONGEST_WAIT.total_seconds())
-    spread = int.from_bytes(hashlib.sha256(f"{key}/{attempts}".encode()).digest()[:4]) / 2**32
-    return timedelta(seconds=seconds * (1 + spread / 4))
+    return timedelta(seconds=seconds * _spread(f"{key}/{attempts}"))
+
+
+def _spread(key: str) -> float:
+    """1 to 1.25, by the key: the same for the same."""
+    return 1 + int.from_bytes(hashlib.sha256(key.encode()).digest()[:4]) / 2**34
 
 
 _PASSES_SLOWLY = {"4.2.2": 30, "4.3.1": 5, "4.7": 5}
@@ -159,10 +163,11 @@ def dead_address(enhanced: str, said: str = "") -> bool:
     return bool(_NOBODY_THERE.search(said)) and not _OF_THE_SENDER.search(said)
 
 
-def wait_for_server(waited: timedelta, base_seconds: float) -> timedelta:
+def wait_for_server(waited: timedelta, base_seconds: float, key: str) -> timedelta:
     """How long to wait for a server that is not to be had: as long again as the message has `waited` since it was due.
 
     The base at least and 15 times the base at most: many messages ask for one connection, so asking often is cheap.
+    Up to a quarter is added by the key, as in `backoff`: a server that comes back is not met by all at once.
     """
     base = timedelta(seconds=base_seconds)
-    return min(max(waited, base), 15 * base)
+    return min(max(waited, base), 15 * base) * _spread(key)

@@ -54,10 +54,10 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """The event that a message is about. `was` is the span before it moved; `reason` is why it was cancelled.
+    """The event that a message is about. `was` and `was_at` are when and where it was before it moved.
 
-    Where it is `personal`, its agenda is the reader's own, and `changes` are what the calendar objects that come along
-    say of it.
+    `reason` is why it was cancelled. Where it is `personal`, its agenda is the reader's own, and `changes` are what the
+    calendar objects that come along say of it.
     """
 
     title: str
@@ -71,6 +71,7 @@ class Subject:
     organiser_email: str = ""
     agenda: Sequence[AgendaItem] = field(default_factory=tuple)
     was: Span | None = None
+    was_at: str = ""
     reason: str = ""
     personal: bool = False
     changes: Sequence[Change] = field(default_factory=tuple)
@@ -104,6 +105,7 @@ _SAMPLE = Subject(
         for kind in ("talk", "leisure")
     ],
     was=_SPAN,
+    was_at="Another place",
     reason="A reason.",
     personal=True,
     changes=[
@@ -256,6 +258,7 @@ def values_of(subject: Subject, locale: str, timezone: str, occasion: Occasion) 
             "when_local": when(span, locale, timezone) if elsewhere else "",
             "date": day(span.starts, span.timezone, locale),
             "was": when(subject.was, locale) if subject.was else "",
+            "was_at": one_line(subject.was_at),
             "url": one_line(subject.url),
             "organiser_name": one_line(subject.organiser_name),
             "organiser_email": one_line(subject.organiser_email),

@@ -208,6 +208,10 @@ class Smtp:
             if idle < self._idle_seconds and line.alive(ask=idle >= _ASK_AFTER_SECONDS):
                 return line
             line.close()
+            if idle >= _ASK_AFTER_SECONDS:
+                # It was asked, and said nothing: the others would be waited for in vain, one after the other.
+                for other in self._out_of_pool(float("inf")):
+                    other.drop()
 
     def _slow_down(self) -> None:
         with self._lock:

@@ -130,6 +130,11 @@ def read(path: object, text: str) -> EventFile:
         raise EventFileError(path, "", "", f"is not TOML: {error}") from error
     except RecursionError as error:
         raise EventFileError(path, "", "", "is not TOML that an event can be: its tables lie too deep") from error
+    return described(path, raw)
+
+
+def described(path: object, raw: dict[str, Any]) -> EventFile:
+    """The event of these fields, named and typed as in an event file, wherever they come from. Errors as of `read`."""
     try:
         table = EventTable.model_validate(_freeze(raw))
     except ValidationError as error:

@@ -42,7 +42,7 @@ def routes(site: Site) -> APIRouter:
             sessions = (
                 session.exec(
                     select(EventSession)
-                    .where(EventSession.event_id == event.id)
+                    .where(EventSession.event_id == event.id, col(EventSession.cancelled_at).is_(None))
                     .order_by(col(EventSession.starts), col(EventSession.position))
                 ).all()
                 if event.kind == "conference" and event.hosted_by == "us"

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Response
 from sqlmodel import Session, col, select
 
-from events_service import attendees
+from events_service import attendees, removals
 from events_service.db.tables import Attendee, Event, EventSession, Person
 from events_service.errors import ConflictError
 from events_service.web.site import Site, not_found, posted
@@ -31,7 +31,7 @@ def routes(site: Site) -> APIRouter:
     def show(token: str, reply: str = "") -> Response:
         with site.database.read() as session:
             attendee, person, event = _find(session, site, token)
-            if attendees.closed(event, site.now()):
+            if attendees.closed(event, site.now()) or attendee.removed_at:
                 return _closed(site, event, status=200)
             return _form(session, site, token, attendee, person, event, chosen=reply, note=attendee.reply_note)
 
@@ -47,6 +47,10 @@ def routes(site: Site) -> APIRouter:
             attendee, person, event = _find(session, site, token)
             now = site.now()
             if attendees.closed(event, now):
+                return _closed(site, event, status=409), ()
+            if reply in _LABELS and (why := removals.standing(event, attendee)):
+                attendees.refused(session, attendee, reply, "link", note, why, now)
+            if attendee.removed_at:
                 return _closed(site, event, status=409), ()
             if reply not in _LABELS:
                 error = "Choose one of the three answers"
@@ -82,7 +86,9 @@ def _form(
 ) -> Response:
     chosen = values.pop("chosen")
     sessions = session.exec(
-        select(EventSession).where(EventSession.event_id == event.id).order_by(col(EventSession.starts))
+        select(EventSession)
+        .where(EventSession.event_id == event.id, col(EventSession.cancelled_at).is_(None))
+        .order_by(col(EventSession.starts))
     ).all()
     error = values.pop("error", "")
     return site.pages.page(
@@ -102,6 +108,10 @@ def _form(
 def _closed(site: Site, event: Event, status: int) -> Response:
     if event.state == "cancelled":
         heading, said = "This event was cancelled", "There is nothing to reply to any more. Please do not travel to it."
+    elif event.state in ("draft", "approved") and event.ends > site.now():
+        heading = "You are not on the guest list any more"
+        said = "There is nothing to reply to, so please do not plan to come. "
+        said += f"If you think that this is a mistake, please write to {event.organiser_email or 'the organiser'}."
     else:
         heading, said = "This event is over", "There is nothing to reply to any more. Thank you for your interest."
     return site.pages.page("message", status=status, lead=event.title, heading=heading, paragraphs=[said])

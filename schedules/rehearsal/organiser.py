@@ -183,7 +183,11 @@ class Organiser:
             coming = session.exec(
                 select(Attendee, Person)
                 .join(Person)
-                .where(Attendee.event_id == event.id, Attendee.reply.in_(list(_TURN_UP)))  # type: ignore[attr-defined]
+                .where(
+                    Attendee.event_id == event.id,
+                    Attendee.reply.in_(list(_TURN_UP)),  # type: ignore[attr-defined]
+                    Attendee.removed_at.is_(None),  # type: ignore[union-attr]
+                )
                 .order_by(Attendee.id)  # type: ignore[arg-type]
             )
             for attendee, person in coming.all():

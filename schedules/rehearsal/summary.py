@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import sqlalchemy as sa
 from sqlmodel import Session, col, func, select
 
-from events_service import attendees, campaigns, outbox, outcome_facts, outcome_report, reviews
+from events_service import campaigns, guest_lists, outbox, outcome_facts, outcome_report, reviews
 from events_service.db.tables import Attendee, Event, Outcome, SurveyResponse
 from events_service.domain.delivery import STATES
 from events_service.domain.programme import Programme
@@ -75,7 +75,7 @@ def _events(session: Session, programme: Programme, report: dict[str, Any]) -> l
     rows = session.exec(
         select(Event).where(Event.programme_key == programme.key).order_by(col(Event.starts), col(Event.slug))
     ).all()
-    said = attendees.counts_of(session, [id_of(event) for event in rows])
+    said = guest_lists.counts_of(session, [id_of(event) for event in rows])
     came = {
         id: number
         for id, number in session.execute(

@@ -62,7 +62,7 @@ def invite_again(database: Database, slug: str) -> int:
         )
         _describe(session, event)
         people = session.exec(select(Person.id).where(col(Person.email).like("p%"))).all()
-        places = [place(event, id, now) for id in people]
+        places = [place(event.id, id, now) for id in people]
         session.execute(sa.insert(Attendee), places)
         return campaigns.start(session, event, load_cadence(ONE, "one.toml"), now)
 
@@ -95,5 +95,6 @@ def _describe(session: Session, event: Event) -> None:
                 venue=venue,
                 city=event.city,
                 country=event.country,
+                changed_at=event.changed_at,
             )
         )

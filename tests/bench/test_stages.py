@@ -7,7 +7,7 @@ import pytest
 
 from events_service.db.schema import open_database
 from schedules.service import work
-from tests.bench.mission import invitations
+from tests.bench.mission import invitations, invite_again
 from tests.bench.running import settings_for
 from tests.bench.stages import Stages, timed
 from tests.crowds import counts
@@ -58,8 +58,11 @@ def test_every_stage_of_a_campaign_is_seen(tmp_path: Path) -> None:
         invitations(database, 12)
         work(settings, database, None, until_idle=True)
         assert counts(database) == {"sent": 12}
+        assert invite_again(database, "munich-2") == 12
+        work(settings, database, None, until_idle=True)
+        assert counts(database) == {"sent": 24}
         database.dispose()
-    assert stages.messages == len(desk.taken) == 12
+    assert stages.messages == len(desk.taken) == 24
     assert 15_000 < stages.size < 20_000
     seen = stages.microseconds()
     assert {"render", "calendar", "mime", "letter", "smtp", "connect", "database", "other"} <= seen.keys()

@@ -39,6 +39,8 @@ def test_a_person_is_added_replies_and_comes(desk: Command) -> None:
             "via": None,
             "note": "",
             "attended": None,
+            "removed_at": None,
+            "removal_reason": None,
             "institution": None,
         }
     ]
@@ -61,9 +63,36 @@ def test_a_dry_run_adds_nobody(desk: Command) -> None:
     assert desk("attendee", "list", "munich", "--json").json == []
 
 
+def test_somebody_is_taken_off_and_put_back(desk: Command) -> None:
+    desk("attendee", "add", "munich", ADA, *AT)
+    desk("attendee", "reply", "munich", ADA, "accepted", *AT)
+    dry = desk("attendee", "remove", "munich", ADA, "--dry-run", "--json", *AT)
+    assert (dry.code, dry.err) == (0, "would be told: 1\ndry run: nothing was changed\n")
+    assert [row["email"] for row in desk("attendee", "list", "munich", "--json").json] == [ADA]
+    done = desk("attendee", "remove", "munich", " ADA@example.org", "--reason", "the bus is full", "--json", *AT)
+    assert (done.code, done.err) == (0, "will be told: 1\n")
+    assert (done.json[0]["removed_at"], done.json[0]["removal_reason"]) == (
+        "2023-09-01T10:00:00+00:00",
+        "the bus is full",
+    )
+    assert desk("attendee", "list", "munich", "--json").json == []
+    assert "the bus is full" in desk("attendee", "list", "munich", "--removed").out
+    for words in (("remove",), ("reply", "accepted"), ("checkin",)):
+        again = desk("attendee", words[0], "munich", ADA, *words[1:], *AT)
+        assert (again.code, again.err.count("\n")) == (1, 1)
+        assert again.err.startswith(
+            "error: ada@example.org was taken off munich on 2023-09-01; `events attendee add munich"
+        )
+    back = desk("attendee", "add", "munich", ADA, "--json", *AT)
+    assert (back.json[0]["reply"], back.json[0]["removed_at"]) == ("none", None)
+    assert desk("attendee", "list", "munich", "--removed", "--json").json == []
+
+
 @pytest.mark.parametrize(
     ("words", "code", "line"),
     [
+        (("remove", "munich", ADA), 1, "error: no attendee 'ada@example.org'"),
+        (("remove", "porto", ADA), 1, "porto"),
         (("add", "porto", ADA), 1, "porto"),
         (("add", "munich", "bob@example.org"), 1, "bob@example.org"),
         (("add", "munich", ADA, "--role", "chef"), 1, "error: role 'chef' is unknown; use one of delegate"),

@@ -31,6 +31,7 @@ def put(tmp_path: Path, id: int, state: str) -> None:
 
 def test_the_list_is_by_due_time(sent: Command) -> None:
     every = sent("delivery", "list", "--json").json
+    assert sent("delivery", "list", "--limit", "2", "--json").json == every[:2]
     assert len(every) == 22
     assert all(set(one) >= KEYS for one in every)
     assert [one["due_at"] for one in every] == sorted(one["due_at"] for one in every)

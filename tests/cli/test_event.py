@@ -198,9 +198,80 @@ def test_a_review_that_is_overdue_refuses_until_it_is_recorded(planned: Command,
     assert planned("event", "approve", "m", *late).code == 0
 
 
+def test_a_change_prints_what_differs(planned: Command, tmp_path: Path) -> None:
+    planned("event", "add", write(tmp_path, slug="m", sessions=(visit(),)), *AT)
+    planned("event", "approve", "m", *AT)
+    dinner = visit(title="Dinner", starts=wall("2023-10-11T19:00"), ends=wall("2023-10-11T22:00"))
+    file = write(tmp_path, venue="Deutsches Museum", capacity=20, sessions=(visit(venue="Lab 2"), dinner))
+    dry = planned("event", "change", "m", file, "--dry-run", "--json", *AT)
+    assert dry.code == 0
+    assert dry.err == "would touch 0 deliveries and 0 feeds\ndry run: nothing was changed\n"
+    assert dry.json["difference"]["event"] == [
+        {"field": "venue", "before": "Universität der Bundeswehr", "after": "Deutsches Museum"},
+        {"field": "capacity", "before": None, "after": 20},
+    ]
+    [changed, added] = dry.json["difference"]["sessions"]
+    assert (changed["what"], changed["title"], changed["fields"]) == (
+        "changed", "Visit: cyber range", [{"field": "venue", "before": None, "after": "Lab 2"}],
+    )  # fmt: skip
+    assert (added["what"], added["title"]) == ("added", "Dinner")
+    assert planned("event", "show", "m", "--json", *AT).json["sequence"] == 1
+    done = planned("event", "change", "m", file, *AT)
+    assert done.code == 0
+    for words in (
+        "venue",
+        "Deutsches Museum",
+        "session Visit: cyber range: venue",
+        "session Dinner",
+        "2023-10-11T19:00",
+    ):
+        assert words in done.out
+    shown = planned("event", "show", "m", "--json", *AT).json
+    assert (shown["sequence"], shown["venue"], [one["sequence"] for one in shown["sessions"]]) == (
+        2,
+        "Deutsches Museum",
+        [2, 0],
+    )
+    again = planned("event", "change", "m", file, *AT)
+    assert "m is what the file says already." in again.out
+    gone = planned("event", "change", "m", write(tmp_path, venue="Deutsches Museum", capacity=20), *AT)
+    assert "on the agenda" in gone.out and "cancelled" in planned("event", "show", "m", *AT).out
+
+
+def test_a_change_that_a_rule_forbids_is_refused_with_the_violations(planned: Command, tmp_path: Path) -> None:
+    planned("event", "add", write(tmp_path, slug="m"), *AT)
+    planned("event", "approve", "m", *AT)
+    late = {"starts": wall("2024-05-13T09:00"), "ends": wall("2024-05-16T17:00")}
+    refused = planned("event", "change", "m", write(tmp_path, **late), "--json", *AT)
+    assert refused.code == 3
+    assert "outside-window" in codes(refused.json)
+    assert planned("event", "show", "m", "--json", *AT).json["sequence"] == 1
+    lift = ("--waive", "outside-window", "--reason", "The fair moved.")
+    assert planned("event", "change", "m", write(tmp_path, **late), *lift, *AT).code == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"slug": "other"}, "munich.toml: slug: 'other' is another's; an event keeps its own, 'm'"),
+        ({"kind": "conference"}, "munich.toml: kind: 'conference' is not what m is, 'mission'"),
+        ({"ends": wall("2023-10-01T09:00")}, "munich.toml: ends: 2023-10-01 09:00:00 does not come after starts"),
+        ({"themes": ["sport"]}, "m breaks theme-unknown"),
+    ],
+)
+def test_a_file_that_cannot_be_the_events_is_one_line(
+    planned: Command, tmp_path: Path, changes: dict[str, Any], line: str
+) -> None:
+    planned("event", "add", write(tmp_path, slug="m"), *AT)
+    planned("event", "approve", "m", *AT)
+    done = planned("event", "change", "m", write(tmp_path, **changes), *AT)
+    assert done.code in (1, 3) and line in done.err and done.err.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     ("words", "why"),
     [
+        (("change", "m"), "Missing argument 'FILE'"),
         (("list", "--state", "lost"), "--state 'lost': use one of draft, approved, done, cancelled"),
         (("list", "--kind", "party"), "--kind 'party'"),
         (("list", "--from", "soon"), "--from 'soon' is no date"),

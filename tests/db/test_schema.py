@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from datetime import UTC, datetime
 
 import pytest
 import sqlalchemy as sa
@@ -15,7 +16,7 @@ from sqlmodel import SQLModel, select
 
 from events_service.db.schema import HEAD, MIGRATIONS, current_revision, open_database, upgrade
 from events_service.db.session import Database
-from events_service.db.tables import Delivery
+from events_service.db.tables import Delivery, EventSession
 from events_service.errors import DatabaseError
 
 
@@ -116,6 +117,37 @@ def test_a_database_of_the_first_version_keeps_its_deliveries(database_url: str)
     with database.read() as session:
         row = session.exec(select(Delivery)).one()
     assert (row.key, row.state, row.attempts, row.lost_leases) == ("letter:1:-:1:0", "pending", 3, 0)
+    database.dispose()
+
+
+def test_a_session_of_before_goes_on_from_its_events_sequence(database_url: str) -> None:
+    database = Database(database_url)
+    at = "'2023-09-01 09:00:00.000000'"
+    with database.write() as session:
+        config = Config(attributes={"connection": session.connection()})
+        config.set_main_option("script_location", str(MIGRATIONS))
+        command.upgrade(config, "0003")
+        for number, sequence in ((1, 4), (2, 0)):
+            session.connection().exec_driver_sql(
+                "INSERT INTO event (id, programme_key, slug, uid, kind, hosted_by, title, summary, state, visibility,"
+                " starts, ends, timezone, venue, city, country, organiser_name, organiser_email, themes, markets,"
+                f" sequence, created_at, changed_at) VALUES ({number}, 'p', 'e{number}', 'u{number}', 'mission', 'us',"
+                f" 't', '', 'approved', 'private', {at}, {at}, 'UTC', '', '', '', '', '', '[]', '[]', {sequence},"
+                f" {at}, {at})"
+            )
+            session.connection().exec_driver_sql(
+                "INSERT INTO event_session (event_id, position, uid, title, starts, ends, timezone, kind, city,"
+                f" country, venue, partner, price) VALUES ({number}, 1, 's{number}', 't', {at}, {at}, 'UTC', 'talk',"
+                " '', '', '', '', '')"
+            )
+    upgrade(database)
+    with database.read() as session:
+        rows = session.exec(select(EventSession).order_by(EventSession.uid)).all()
+    changed = datetime(2023, 9, 1, 9, tzinfo=UTC)
+    assert [(row.sequence, row.changed_at, row.cancelled_at) for row in rows] == [
+        (4, changed, None),
+        (0, changed, None),
+    ]
     database.dispose()
 
 

@@ -14,7 +14,7 @@ import pytest
 import sqlalchemy as sa
 from sqlmodel import Session
 
-from events_service import attendees, campaigns, claims, event_rows, events, leases
+from events_service import attendees, campaign_changes, campaigns, claims, event_rows, events, leases
 from events_service.config import Settings
 from events_service.db.schema import open_database
 from events_service.db.session import Database
@@ -164,7 +164,7 @@ def test_a_claim_and_a_cancellation_at_once(postgres_database: Database, setting
         assert leases.settle_sent(worker, [early.id], "early", INVITED)
     with postgres_database.write() as session:
         assert "cancellation p0" not in states(session)
-        assert campaigns.retell_cancelled(session, INVITED) == 1
+        assert campaign_changes.retell_cancelled(session, INVITED) == 1
         found = states(session)
         assert row_of(session, "cancellation", EMAILS[0]).state == "pending"
     # Exactly the one who was told is told that it is off: a tick finds them.
@@ -173,7 +173,7 @@ def test_a_claim_and_a_cancellation_at_once(postgres_database: Database, setting
         "cancelled"
     }
     with postgres_database.write() as session:
-        assert campaigns.retell_cancelled(session, INVITED) == 0
+        assert campaign_changes.retell_cancelled(session, INVITED) == 0
 
 
 def until_one_waits(database: Database, done: Callable[[], bool] = lambda: False) -> None:
@@ -228,7 +228,7 @@ def test_calling_an_event_off_while_a_worker_claims_is_no_deadlock(
     [(thread, came)] = beside
     thread.join()
     with postgres_database.write() as session:
-        told = campaigns.retell_cancelled(session, INVITED)
+        told = campaign_changes.retell_cancelled(session, INVITED)
     [at_once] = came
     assert isinstance(at_once, int), at_once
     assert at_once + told == tally.sent

@@ -12,7 +12,7 @@ from events_service.errors import MailError, PermanentMailError, SenderRefusedEr
 from events_service.mail.conversations import alone
 from events_service.mail.smtp import MAX_IDLE, Smtp
 from events_service.mail.wire import Outgoing
-from tests.mail.servers import DROP, SLOWLY, Heard, certificate, real_server, scripted, server_tls
+from tests.mail.servers import DROP, HANG, SLOWLY, Heard, certificate, real_server, scripted, server_tls
 from tests.processes import until
 
 PIPELINING = ("PIPELINING",)
@@ -115,6 +115,19 @@ def test_after_some_idle_seconds_the_server_is_asked_first_and_after_more_left()
         send(smtp, "ada")
         assert (server.commands.count("RSET"), server.connections) == (1, 2)
         until(lambda: server.commands.count("QUIT") == 1, "goodbye to the old one")
+
+
+def test_where_one_that_was_idle_does_not_answer_the_others_are_not_asked() -> None:
+    clock = Moments()
+    with scripted(RSET=HANG) as server:
+        smtp = Smtp("127.0.0.1", server.port, "smtp", timeout=0.5, final_timeout=20, monotonic=clock)
+        with smtp.connect(3) as three:
+            for connection in three:
+                assert alone(connection.send(to("ada")), lambda: True)
+        clock.now += 10
+        send(smtp, "bob")
+        assert (server.commands.count("RSET"), server.connections) == (1, 4)
+        until(lambda: len(server.open) == 2, "the end of the others")
 
 
 def test_what_is_idle_for_too_long_is_closed_though_nobody_comes() -> None:

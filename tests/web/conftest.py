@@ -131,6 +131,7 @@ def _fill(session: Session) -> tuple[int, int]:
                 ends=event.starts + timedelta(hours=hours + 2),
                 timezone=event.timezone,
                 kind="visit",
+                changed_at=event.changed_at,
             )
         )
     attendee = make_attendee(session, mission)

@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 from sqlmodel import select
 
+from events_service import removals
 from events_service.db.tables import Attendee, AttendeeReply, Delivery, Event, Person
 from events_service.errors import BrokerError
 from events_service.web.app import create_app
@@ -105,6 +106,25 @@ def test_a_cancelled_event_takes_no_replies(site: Site) -> None:
     answer = site.client.post(site.reply, data={"reply": "accepted"})
     assert answer.status_code == 409 and "This event was cancelled" in answer.text
     assert site.attendee().reply == "none"
+
+
+def test_who_was_taken_off_is_told_so_and_their_reply_is_on_record(site: Site) -> None:
+    with site.database.write() as session:
+        event = session.exec(select(Event).where(Event.slug == "munich")).one()
+        event.organiser_email = "desk@example.org"
+        removals.remove(session, event, session.get_one(Attendee, site.ada), "a slip", NOW)
+    shown, sent = site.client.get(site.reply), site.client.post(site.reply, data={"reply": "accepted", "note": "Vegan"})
+    assert (shown.status_code, sent.status_code) == (200, 409)
+    for page in (shown, sent):
+        assert "You are not on the guest list any more" in page.text and "<form" not in page.text
+        assert "please write to desk@example.org." in page.text and "a slip" not in page.text
+    assert site.client.post(site.reply, data={"reply": "perhaps"}).status_code == 409
+    assert site.attendee().reply == "none"
+    with site.database.read() as session:
+        [reply] = session.exec(select(AttendeeReply)).all()
+    assert (reply.via, reply.reply, reply.note, reply.applied) == ("link", "accepted", "Vegan", False)
+    assert reply.why == "they were taken off munich on 2023-07-01; replies of theirs no longer count"
+    assert site.client.get(site.survey).status_code == 404
 
 
 def test_other_tokens_are_a_404_that_tells_nothing(site: Site) -> None:

@@ -49,6 +49,7 @@ class EventObject(SQLModel, table=True):
     """The kept VEVENT bytes of one event and of its sessions, and the change of the event that they show.
 
     `timezones` and `session_timezones` name the zones that a calendar with them must define: `TZID FIRST LAST` a line.
+    `sessions_until` is when the first of its cancelled sessions goes; null where none is shown.
     """
 
     __tablename__ = "event_object"
@@ -59,3 +60,4 @@ class EventObject(SQLModel, table=True):
     body: bytes = Field(sa_type=sa.LargeBinary)
     session_timezones: str = Field(default="", sa_type=sa.Text)
     session_body: bytes = Field(default=b"", sa_type=sa.LargeBinary)
+    sessions_until: datetime | None = maybe_instant()

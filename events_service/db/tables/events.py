@@ -14,7 +14,8 @@ from events_service.db.tables.base import instant, json_list, json_object, maybe
 class Event(SQLModel, table=True):
     """A mission or a conference. `starts` and `ends` are instants; `timezone` says where their wall clock hangs.
 
-    `sequence` is the calendar's SEQUENCE; `uid` its UID, stored once and never made again.
+    `sequence` is the calendar's SEQUENCE; `uid` its UID, stored once and never made again. `redated_sequence` is the
+    SEQUENCE with which its dates were last others: who declined before that is asked again.
     """
 
     __tablename__ = "event"
@@ -46,6 +47,7 @@ class Event(SQLModel, table=True):
     effort_days: float | None = None
     material_refreshed: date | None = None
     sequence: int = 0
+    redated_sequence: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
     cancel_reason: str | None = Field(default=None, sa_type=sa.Text)
     cancelled_at: datetime | None = maybe_instant()
     created_at: datetime = instant()
@@ -55,7 +57,8 @@ class Event(SQLModel, table=True):
 class EventSession(SQLModel, table=True):
     """One dated item on an event's agenda or itinerary, with a calendar object of its own.
 
-    `sequence` and `changed_at` are its own, by the event's rule.
+    `sequence` and `changed_at` are its own, by the event's rule. One that was taken off the agenda stays, with when, so
+    that its calendar entry can be crossed out; its `position` then comes after those that stand.
     """
 
     __tablename__ = "event_session"
@@ -83,7 +86,10 @@ class EventSession(SQLModel, table=True):
 
 
 class EventChange(SQLModel, table=True):
-    """What happened to an event: added, approved, moved, cancelled, done; `detail` has the values before and after."""
+    """What happened to an event: added, approved, moved, changed, cancelled, done.
+
+    `detail` has the values before and after, where they are nobody's own.
+    """
 
     __tablename__ = "event_change"
 
@@ -114,10 +120,23 @@ class Attendee(SQLModel, table=True):
     does not win over it.
 
     `person_id` is null once that person was erased: the row is counted, and nothing is ever sent to it or shown of it.
+
+    `removed_at` is since when they are off the event, for `removal_reason`, which nobody is told: they are counted and
+    listed nowhere. `returned_at` is when they were last put back; what was written to them before does not go any more.
+    The SEQUENCE in their own calendar object is the event's plus `sequence_ahead`, which each of both raises by one.
     """
 
     __tablename__ = "attendee"
-    __table_args__ = (sa.UniqueConstraint("event_id", "person_id"),)
+    __table_args__ = (
+        sa.UniqueConstraint("event_id", "person_id"),
+        # Who was taken off lately, which every tick asks; all others cost it nothing.
+        sa.Index(
+            "ix_attendee_removed_at",
+            "removed_at",
+            postgresql_where=sa.text("removed_at IS NOT NULL"),
+            sqlite_where=sa.text("removed_at IS NOT NULL"),
+        ),
+    )
 
     id: int | None = Field(default=None, primary_key=True)
     event_id: int = Field(foreign_key="event.id", ondelete="CASCADE")
@@ -132,6 +151,10 @@ class Attendee(SQLModel, table=True):
     attended: bool | None = None
     attended_at: datetime | None = maybe_instant()
     added_at: datetime = instant()
+    removed_at: datetime | None = maybe_instant()
+    removal_reason: str | None = Field(default=None, sa_type=sa.Text)
+    returned_at: datetime | None = maybe_instant()
+    sequence_ahead: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
 
 
 class AttendeeSession(SQLModel, table=True):

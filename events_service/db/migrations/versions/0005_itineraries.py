@@ -8,23 +8,12 @@ from alembic import op
 from events_service.db.types import UTCDateTime
 
 revision = "0005"
-down_revision = "0003"
+down_revision = "0004"
 branch_labels = None
 depends_on = None
 
 
 def upgrade() -> None:
-    op.add_column("event_session", sa.Column("sequence", sa.Integer(), server_default="0", nullable=False))
-    op.add_column(
-        "event_session", sa.Column("changed_at", UTCDateTime(), server_default="1970-01-01 00:00:00", nullable=False)
-    )
-    op.add_column("event_session", sa.Column("cancelled_at", UTCDateTime(), nullable=True))
-    # Until now a session was shown with its event's SEQUENCE and time of change, and neither may go back.
-    op.execute(
-        "UPDATE event_session SET"
-        " sequence = (SELECT event.sequence FROM event WHERE event.id = event_session.event_id),"
-        " changed_at = (SELECT event.changed_at FROM event WHERE event.id = event_session.event_id)"
-    )
     op.create_table(
         "attendee_session",
         sa.Column("attendee_id", sa.Integer(), nullable=False),
@@ -58,5 +47,3 @@ def downgrade() -> None:
     op.drop_column("message_content", "sessions")
     op.drop_column("campaign_step", "itinerary")
     op.drop_table("attendee_session")
-    for column in ("sequence", "changed_at", "cancelled_at"):
-        op.drop_column("event_session", column)
