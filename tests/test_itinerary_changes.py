@@ -16,6 +16,7 @@ from events_service.mail.wire import Outgoing
 from tests import delegates
 from tests.delegates import JOINING, LATER, Object, item, objects, place, shift, the_event, told, went
 from tests.ledger import INVITED, ROWS, House, row_of, states, utc
+from tests.mail.reading import body, read
 
 ALL = [
     Object("REQUEST", "Welcome", 0),
@@ -120,6 +121,26 @@ def test_several_changes_are_one_mail_if_they_are_quick(small_house: House) -> N
         Object("REQUEST", "Welcome", 1), Object("CANCEL", "Visit: cyber range", 1), Object("CANCEL", "Flight home", 1),
     ]  # fmt: skip
     assert went(house) == [("itinerary ada", said)]
+
+
+def test_the_mail_says_what_became_of_which_session(small_house: House) -> None:
+    house = small_house
+    told(house, "ada@example.org")
+    house.clock.at = LATER
+    leave(house, 3)
+    attend(house, 4)
+    with house.database.write() as session:
+        shift(session, 2, LATER)
+    house.work()
+    said = body(read(house.wire.taken[-1].data), "text/plain")
+    changes, _, programme = said.partition("Your programme, in local time:")
+    headings = (
+        "New for you:\n\n- A day in the Alps",
+        "Changed:\n\n- Visit: cyber range\n  Tuesday 10 October 2023, 12:30",
+    )
+    assert all(one in changes for one in (*headings, "You are no longer down for:\n\n- Flight home"))
+    assert [title in programme for title, *_ in delegates.AGENDA] == [True, True, False, True]
+    assert "unsubscribe" not in said
 
 
 def test_a_session_that_is_cancelled_is_taken_out(house: House) -> None:
