@@ -16,6 +16,7 @@ from events_service.mail.wire import Outgoing
 from tests import delegates
 from tests.delegates import JOINING, LATER, Object, item, objects, place, shift, the_event, told, went
 from tests.ledger import INVITED, ROWS, House, row_of, states, utc
+from tests.mail.reading import body, read
 
 ALL = [
     Object("REQUEST", "Welcome", 0),
@@ -57,7 +58,8 @@ def test_the_joining_instructions_bring_every_session_to_those_who_come(house: H
     assert [objects(one) for one in house.wire.taken[:-2]] == [[], []]
 
 
-def test_who_did_not_accept_gets_none(house: House) -> None:
+def test_who_did_not_accept_gets_none(small_house: House) -> None:
+    house = small_house
     with house.database.write() as session:
         delegates.started(session, "ada@example.org", reply="tentative")
     house.run(JOINING)
@@ -96,7 +98,8 @@ def test_leaving_and_joining_raise_the_sequence_each_time(house: House) -> None:
     ]
 
 
-def test_what_is_taken_back_before_it_is_told_is_never_told(house: House) -> None:
+def test_what_is_taken_back_before_it_is_told_is_never_told(small_house: House) -> None:
+    house = small_house
     told(house, "ada@example.org")
     house.clock.at = LATER
     leave(house, 2)
@@ -106,7 +109,8 @@ def test_what_is_taken_back_before_it_is_told_is_never_told(house: House) -> Non
         assert row_of(session, "itinerary").last_error == "nothing in it that they do not know"
 
 
-def test_several_changes_are_one_mail_if_they_are_quick(house: House) -> None:
+def test_several_changes_are_one_mail_if_they_are_quick(small_house: House) -> None:
+    house = small_house
     told(house, "ada@example.org")
     house.clock.at = LATER
     leave(house, 2)
@@ -117,6 +121,26 @@ def test_several_changes_are_one_mail_if_they_are_quick(house: House) -> None:
         Object("REQUEST", "Welcome", 1), Object("CANCEL", "Visit: cyber range", 1), Object("CANCEL", "Flight home", 1),
     ]  # fmt: skip
     assert went(house) == [("itinerary ada", said)]
+
+
+def test_the_mail_says_what_became_of_which_session(small_house: House) -> None:
+    house = small_house
+    told(house, "ada@example.org")
+    house.clock.at = LATER
+    leave(house, 3)
+    attend(house, 4)
+    with house.database.write() as session:
+        shift(session, 2, LATER)
+    house.work()
+    said = body(read(house.wire.taken[-1].data), "text/plain")
+    changes, _, programme = said.partition("Your programme, in local time:")
+    headings = (
+        "New for you:\n\n- A day in the Alps",
+        "Changed:\n\n- Visit: cyber range\n  Tuesday 10 October 2023, 12:30",
+    )
+    assert all(one in changes for one in (*headings, "You are no longer down for:\n\n- Flight home"))
+    assert [title in programme for title, *_ in delegates.AGENDA] == [True, True, False, True]
+    assert "unsubscribe" not in said
 
 
 def test_a_session_that_is_cancelled_is_taken_out(house: House) -> None:
@@ -175,7 +199,8 @@ def test_the_confirmation_of_a_reply_by_link_takes_them_along(house: House) -> N
     assert went(house) == [("confirmation ada", [one._replace(sequence=2) for one in ALL])]
 
 
-def test_perhaps_coming_keeps_what_was_told_and_is_told_of_its_changes(house: House) -> None:
+def test_perhaps_coming_keeps_what_was_told_and_is_told_of_its_changes(small_house: House) -> None:
+    house = small_house
     told(house, "ada@example.org")
     house.clock.at = LATER
     reply(house, "tentative")
@@ -186,7 +211,8 @@ def test_perhaps_coming_keeps_what_was_told_and_is_told_of_its_changes(house: Ho
     assert went(house) == [("itinerary ada", [Object("REQUEST", "Welcome", 1)])]
 
 
-def test_neither_a_hold_nor_an_unsubscribe_stops_it(house: House) -> None:
+def test_neither_a_hold_nor_an_unsubscribe_stops_it(small_house: House) -> None:
+    house = small_house
     told(house, "ada@example.org")
     with house.database.write() as session:
         campaigns.hold(session, the_event(session), LATER)
@@ -206,7 +232,8 @@ def test_it_expires_with_the_event(small_house: House) -> None:
         assert row_of(session, "itinerary").state == "expired"
 
 
-def test_a_change_before_the_itinerary_went_is_in_it(house: House) -> None:
+def test_a_change_before_the_itinerary_went_is_in_it(small_house: House) -> None:
+    house = small_house
     with house.database.write() as session:
         delegates.started(session, "ada@example.org")
     house.run(JOINING - timedelta(days=1))
@@ -241,7 +268,8 @@ def test_a_retry_is_the_same_bytes(house: House) -> None:
     assert objects(tried[1]) == ALL
 
 
-def test_a_retry_after_a_change_tells_what_is_true_by_then(house: House) -> None:
+def test_a_retry_after_a_change_tells_what_is_true_by_then(small_house: House) -> None:
+    house = small_house
     with house.database.write() as session:
         delegates.started(session, "ada@example.org")
     tried: list[Outgoing] = []
@@ -277,7 +305,8 @@ def test_who_was_told_of_what_had_been_while_it_changed_is_told_again(house: Hou
     ]
 
 
-def test_a_message_that_cannot_arrive_is_not_written_again_and_again(house: House) -> None:
+def test_a_message_that_cannot_arrive_is_not_written_again_and_again(small_house: House) -> None:
+    house = small_house
     told(house, "ada@example.org")
 
     def refuse(message: Outgoing) -> None:
@@ -322,7 +351,8 @@ def test_letters_without_sessions_ask_nothing_of_the_database(small_house: House
     assert [one for one in statements if "attendee_session" in one or "delivery.fields AS" in one] == []
 
 
-def test_a_worker_that_is_lost_before_data_changes_nothing(house: House) -> None:
+def test_a_worker_that_is_lost_before_data_changes_nothing(small_house: House) -> None:
+    house = small_house
     told(house, "ada@example.org")
     with house.database.write() as session:
         shift(session, 2, LATER)
