@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import threading
 from datetime import UTC, datetime
 
@@ -16,8 +17,10 @@ from sqlmodel import SQLModel, select
 
 from events_service.db.schema import HEAD, MIGRATIONS, current_revision, open_database, upgrade
 from events_service.db.session import Database
-from events_service.db.tables import Delivery, EventSession
+from events_service.db.tables import Delivery, EventSession, FeedBlock, FeedContent
+from events_service.db.types import UTCDateTime
 from events_service.errors import DatabaseError
+from events_service.feed_blocks import join
 
 
 def test_upgrading_from_empty_equals_the_models(database_url: str) -> None:
@@ -175,3 +178,40 @@ def _described(database: Database) -> dict[str, object]:
             "primary": sorted(inspector.get_pk_constraint(table)["constrained_columns"]),
         }
     return found
+
+
+def test_feeds_go_on_being_served_after_they_are_put_in_blocks(database_url: str) -> None:
+    """What was one body is one block with the same bytes, to be built anew; and the way back."""
+    body = b"BEGIN:VCALENDAR\r\nVERSION:2.0\r\nEND:VCALENDAR\r\n"
+    at = datetime(2023, 7, 1, 10, 0, tzinfo=UTC)
+    database = Database(database_url)
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+
+    def to(revision: str) -> None:
+        with database.write() as session:
+            config.attributes["connection"] = session.connection()
+            (command.upgrade if revision > "0006" else command.downgrade)(config, revision)
+
+    with database.write() as session:
+        config.attributes["connection"] = session.connection()
+        command.upgrade(config, "0003")
+        session.execute(
+            sa.text(
+                'INSERT INTO feed_content (kind, "of", revision, etag, changed_at, body, gzipped)'
+                " VALUES ('public', '', 7, 'abc', :at, :body, :body)"
+            ).bindparams(sa.bindparam("at", at, UTCDateTime()), sa.bindparam("body", body, sa.LargeBinary()))
+        )
+    to("0007")
+    with database.read() as session:
+        content = session.exec(select(FeedContent)).one()
+        assert (content.etag, content.revision, content.changed_at, content.all_stale) == ("abc", 7, at, True)
+        block = session.exec(select(FeedBlock)).one()
+        plain, gzipped = join([(block.body, block.deflated)])
+        assert plain == gzip.decompress(gzipped) == body
+    to("0003")
+    with database.read() as session:
+        row = session.execute(sa.text("SELECT revision, body FROM feed_content")).one()
+        assert (row[0], bytes(row[1])) == (7, body)
+    to("0007")
+    database.dispose()

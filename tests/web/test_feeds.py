@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import threading
 from datetime import timedelta
 from pathlib import Path
 
+import httpx
 import pytest
 from sqlmodel import select
 
@@ -169,3 +172,48 @@ def test_many_feeds_do_not_fill_the_memory(
     kept = client._app._feeds._kept  # type: ignore[attr-defined]
     assert 1 <= len(kept) < len(markets)
     assert list(kept)[-1] == len(markets)
+
+
+def test_a_rebuild_of_a_large_feed_keeps_nobody_waiting(
+    database: Database, settings: Settings, clock: FixedClock
+) -> None:
+    """While its transaction is open, with everything written, both feeds answer as they were."""
+    with database.write() as session:
+        make_event(session, "open", visibility="public")
+    _, public = subscribe(database)
+    _, other = subscribe(database, "event", "open")
+    client = Client(create_app(database, settings, clock))
+    feeds.rebuild_stale(database, NOW)
+    before = {path: client.get(path).content for path in (public, other)}
+    with database.write() as session:
+        event = session.exec(select(Event)).one()
+        event.title, event.changed_at = "Renamed", NOW + timedelta(hours=1)
+        session.add(event)
+        feeds.touch_event(session, event, NOW + timedelta(hours=1))
+        for content in session.exec(select(FeedContent)).all():
+            assert feeds._rebuild(session, content, NOW + timedelta(hours=1))
+        # A process that has nothing in memory reads the revision that is in force.
+        for fresh in (client, Client(create_app(database, settings, clock))):
+            assert {path: fresh.get(path).content for path in before} == before
+    assert all(b"SUMMARY:Renamed\r\n" in client.get(path).content for path in before)
+
+
+def test_many_who_ask_at_once_after_a_change_are_one_read(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, path = subscribe(site.database)
+    route = site.app._feeds  # type: ignore[attr-defined]
+    reads = []
+    load = route._load
+
+    def counted(content_id: int) -> object:
+        reads.append(threading.current_thread())
+        return load(content_id)
+
+    monkeypatch.setattr(route, "_load", counted)
+
+    async def ask() -> list[int]:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(site.app), base_url="http://localhost") as client:
+            return [answer.status_code for answer in await asyncio.gather(*(client.get(path) for _ in range(20)))]
+
+    assert asyncio.run(ask()) == [200] * 20
+    # Not in the event loop's thread: a large body would stop all others.
+    assert len(reads) == 1 and reads[0] is not threading.current_thread()

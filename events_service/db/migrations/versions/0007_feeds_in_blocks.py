@@ -111,7 +111,8 @@ def downgrade() -> None:
 
 def _rows(*columns: str, table: str = "feed_content") -> list[Any]:
     query = sa.text(f"SELECT {', '.join(columns)} FROM {table} ORDER BY 1, 2")  # noqa: S608 - names of our own
-    return list(op.get_bind().execute(query.columns(sa.column("changed_at", UTCDateTime()))))
+    types = {"changed_at": UTCDateTime()} if "changed_at" in columns else {}
+    return list(op.get_bind().execute(query.columns(**types)))
 
 
 def _named(row: Any) -> dict[str, Any]:
