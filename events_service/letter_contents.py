@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
@@ -19,7 +19,8 @@ from sqlmodel import Session, SQLModel
 from events_service.calendars.invitation import InvitationTemplate
 from events_service.calendars.model import Method
 from events_service.db.statements import made_once
-from events_service.db.tables import CampaignStep, Event, MessageContent
+from events_service.db.tables import CampaignStep, Event, MessageContent, Proposal
+from events_service.domain.delivery import DECLINE_COUNTER
 from events_service.feed_contents import calendar_event
 from events_service.letter_subjects import subject_of
 from events_service.mail.compose import Form
@@ -31,6 +32,8 @@ _STORED = sa.select(_CONTENTS.c.id).where(_CONTENTS.c.digest == sa.bindparam("of
 _KNOWN_KEPT = 4096
 _READY_KEPT = 256
 
+_METHODS: dict[str, Method] = {"cancellation": "CANCEL", DECLINE_COUNTER: "DECLINECOUNTER"}
+
 Ready = tuple[Form, InvitationTemplate | None]
 """A content that is cut and encoded, and its calendar."""
 
@@ -39,13 +42,14 @@ Ready = tuple[Form, InvitationTemplate | None]
 class About:
     """What a message is made from, but for its recipient: the event, and the step or else the purpose.
 
-    `reply` is what a confirmation confirms.
+    `reply` is what a confirmation confirms, `declined` the proposal that the message says no to.
     """
 
     event: Event
     step: CampaignStep | None
     purpose: str
     reply: str = ""
+    declined: Proposal | None = None
 
     @property
     def template(self) -> str:
@@ -77,12 +81,12 @@ class Contents:
             days_after=step.offset_days if step else 0,
             reply=about.reply,
         )
-        subject = subject_of(session, event, about.purpose)
+        subject = subject_of(session, event, about.purpose, about.declined)
         said = self._renderer.render(about.template, subject, locale, timezone, occasion)
-        method: Method | None = "CANCEL" if about.purpose == "cancellation" else "REQUEST"
+        method: Method | None = _METHODS.get(about.purpose, "REQUEST")
         if (step and not step.calendar) or about.reply == "declined":
             method = None
-        calendar = InvitationTemplate(calendar_event(event), method).head if method else None
+        calendar = _head(about, method) if method else None
         facts = json.dumps([asdict(said), method, (calendar or b"").decode()], sort_keys=True)
         return MessageContent(
             digest=hashlib.sha256(facts.encode()).hexdigest(),
@@ -104,6 +108,7 @@ class Contents:
         key = (
             about.template, self._renderer.version(about.template, language), language, timezone,
             event.id, event.changed_at, event.state, about.step.id if about.step else None, about.reply,
+            about.declined.id if about.declined else None,
         )  # fmt: skip
         id, digest = self._known.get(key, (0, ""))
         # The transaction that wrote it may have been undone, and its number may be another's by now.
@@ -138,6 +143,15 @@ class Contents:
         if language is None:
             language = self._languages[template, locale] = self._renderer.language(template, locale)
         return language
+
+
+def _head(about: About, method: Method) -> bytes:
+    """The calendar as far as it is the same for all. What says no is as new as that, and not as the event."""
+    shown = calendar_event(about.event)
+    if about.declined is None:
+        return InvitationTemplate(shown, method).head
+    shown = replace(shown, changed=about.declined.settled_at or shown.changed)
+    return InvitationTemplate(shown, method, about.declined.reason).head
 
 
 @made_once

@@ -6,14 +6,17 @@ from datetime import datetime
 
 from sqlmodel import Session, col, select
 
-from events_service.db.tables import Event, EventChange, EventSession
+from events_service.db.tables import Event, EventChange, EventSession, Proposal
 from events_service.feed_contents import place
 from events_service.mail.moments import Span
 from events_service.mail.render import AgendaItem, Subject
 
 
-def subject_of(session: Session, event: Event, purpose: str) -> Subject:
-    """The event as it is now; for the purpose `update` also when it was before its last move."""
+def subject_of(session: Session, event: Event, purpose: str, declined: Proposal | None = None) -> Subject:
+    """The event as it is now; for the purpose `update` also when it was before its last move.
+
+    With `declined` also the times that somebody proposed in vain, and the organiser's reason.
+    """
     agenda = session.exec(
         select(EventSession).where(EventSession.event_id == event.id).order_by(col(EventSession.position))
     )
@@ -29,8 +32,17 @@ def subject_of(session: Session, event: Event, purpose: str) -> Subject:
         organiser_email=event.organiser_email,
         agenda=[_agenda_item(event, item) for item in agenda],
         was=_was(session, event) if purpose == "update" else None,
-        reason=event.cancel_reason or "",
+        proposed=_proposed(event, declined) if declined else None,
+        reason=declined.reason if declined else event.cancel_reason or "",
     )
+
+
+def _proposed(event: Event, declined: Proposal) -> Span | None:
+    """The times of a proposal; one without an end keeps the event's length."""
+    if declined.starts is None:
+        return None
+    ends = declined.ends or declined.starts + (declined.was_ends - declined.was_starts)
+    return Span(declined.starts, ends, event.timezone)
 
 
 def _agenda_item(event: Event, item: EventSession) -> AgendaItem:

@@ -21,9 +21,9 @@ from events_service.calendars.invitation import InvitationTemplate
 from events_service.calendars.model import Mailbox
 from events_service.config import Settings, templates_dir
 from events_service.db.session import one_of
-from events_service.db.tables import Attendee, CampaignStep, Event, Person
+from events_service.db.tables import Attendee, CampaignStep, Event, Person, Proposal
 from events_service.db.writer import run_many
-from events_service.domain.delivery import CONFIRMATION, delivery_key, message_id
+from events_service.domain.delivery import ANSWERS, CONFIRMATION, DECLINE_COUNTER, delivery_key, message_id
 from events_service.leases import ROWS, Claimed
 from events_service.letter_contents import About, Contents, Ready, form_of
 from events_service.mail.compose import Form, Letter
@@ -69,6 +69,7 @@ class _Sources:
     steps: Mapping[int, CampaignStep]
     people: Mapping[int, _Recipient]
     replies: Mapping[int, str]
+    declined: Mapping[int, Proposal]
 
 
 class Letters:
@@ -101,14 +102,18 @@ class Letters:
             event, person = found.events[row.event_id or 0], found.people[row.person_id or 0]
             step = found.steps.get(row.step_id or 0)
             # What has moved, everybody is asked again (RFC 5546 3.2.2.1); a reminder keeps the "maybe" that it had.
-            told = step or row.purpose == CONFIRMATION
+            told = step or row.purpose in ANSWERS
             reply = found.replies.get(row.attendee_id or 0, "") if told else ""
             number = row.content_id
             if number is None:
                 confirmed = reply if row.purpose == CONFIRMATION else ""
-                group = (row.event_id, row.step_id, row.purpose, person.locale, person.timezone, confirmed)
+                declined = found.declined.get(row.id)
+                group = (
+                    row.event_id, row.step_id, row.purpose, person.locale, person.timezone, confirmed,
+                    declined and declined.id,
+                )  # fmt: skip
                 if group not in numbers:
-                    about = About(event, step, row.purpose, confirmed)
+                    about = About(event, step, row.purpose, confirmed, declined)
                     numbers[group] = self._contents.number(session, about, person.locale, person.timezone, now)
                 number = numbers[group]
                 id = row.message_id or message_id(row.key, self._secret, self._domain)
@@ -151,7 +156,7 @@ class Letters:
             "reply_url": f"{self._base}/reply/{token}",
         }
         # The answer to what somebody did themselves is no mail of a list, and no unsubscribe stops it.
-        listed = row.purpose != CONFIRMATION
+        listed = row.purpose not in ANSWERS
         wanted = draft.form.fields | {"unsubscribe_url"}
         values |= {field: self._url(field, row, draft.wave) for field in wanted if field not in values}
         calendar = None
@@ -196,7 +201,18 @@ def _sources(session: Session, rows: Sequence[Claimed]) -> _Sources:
         {step.id or 0: step for step in steps},
         {id: _Recipient(*person) for id, *person in people},
         {id: reply for id, reply in replies},
+        _declined(session, rows),
     )
+
+
+def _declined(session: Session, rows: Sequence[Claimed]) -> dict[int, Proposal]:
+    """By row the proposal that it says no to: the number is the revision in its key."""
+    numbers = {row.id: int(row.key.rpartition(":")[2]) for row in rows if row.purpose == DECLINE_COUNTER}
+    if not numbers:
+        return {}
+    there = session.exec(select(Proposal).where(col(Proposal.id).in_(set(numbers.values()))))
+    by_number = {proposal.id: proposal for proposal in there}
+    return {id: by_number[number] for id, number in numbers.items() if number in by_number}
 
 
 @lru_cache(maxsize=2)

@@ -14,7 +14,14 @@ from sqlmodel import Session, SQLModel
 from events_service.db import tables as _tables  # noqa: F401  (fills the metadata)
 from events_service.db.session import one_of
 from events_service.db.types import UTCDateTime
-from events_service.domain.delivery import CONFIRMATION, HELD_BY_ORGANISER, HELD_BY_REVIEW, HELD_FOR_REPLY, HELD_LATE
+from events_service.domain.delivery import (
+    ANSWERS,
+    CONFIRMATION,
+    HELD_BY_ORGANISER,
+    HELD_BY_REVIEW,
+    HELD_FOR_REPLY,
+    HELD_LATE,
+)
 
 _TABLES = SQLModel.metadata.tables
 
@@ -80,7 +87,7 @@ def verdict(gated_programmes: tuple[str, ...]) -> sa.ScalarSelect[Any]:
         (sa.and_(step.c.id.is_not(None), attendee.c.id.is_(None)), "cancelled:no longer on the event"),
         (sa.and_(event.c.state == "cancelled", row.c.purpose != "cancellation"), "cancelled:the event was cancelled"),
         (
-            sa.and_(row.c.purpose.in_(("update", CONFIRMATION)), row.c.sequence < event.c.sequence),
+            sa.and_(row.c.purpose.in_(("update", *ANSWERS)), row.c.sequence < event.c.sequence),
             "cancelled:a later change replaced it",
         ),
         (sa.and_(row.c.purpose == CONFIRMATION, replied_again), "cancelled:a later reply replaced it"),

@@ -37,6 +37,12 @@ def vevent(event: CalendarEvent) -> bytes:
     return b"BEGIN:%b\r\n%bEND:%b\r\n" % (event.kind.encode(), properties(event), event.kind.encode())
 
 
+def identity(event: CalendarEvent) -> bytes:
+    """The lines that say which component is meant, and nothing of it."""
+    lines = (("UID", escape_text(event.uid)), ("DTSTAMP", _utc(event.changed)), ("SEQUENCE", str(event.sequence)))
+    return b"".join(content_line(*line) for line in lines)
+
+
 def properties(event: CalendarEvent) -> bytes:
     """The lines of a component between BEGIN and END."""
     lines = [

@@ -60,6 +60,7 @@ def show_event(run: Run, document: dict[str, Any]) -> None:
             ("visibility", document["visibility"]),
             ("sequence", document["sequence"]),
             ("attendees", ", ".join(f"{name} {people[name]}" for name in people)),
+            *([("proposals", _open(document))] if document.get("proposals") else []),
         ]
         console.print(table((document["slug"], ""), rows))
         if document["violations"]:
@@ -75,6 +76,10 @@ def show_event(run: Run, document: dict[str, Any]) -> None:
             console.print(table(("at", "what"), past, title="History"))
 
     run.emit(document, human)
+
+
+def _open(document: dict[str, Any]) -> str:
+    return f"{len(document['proposals'])} open: `events proposal list --event {document['slug']} --state open`"
 
 
 def _minute(iso: str) -> str:

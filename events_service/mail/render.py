@@ -46,7 +46,10 @@ class AgendaItem:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """The event that a message is about. `was` is the span before it moved; `reason` is why it was cancelled."""
+    """The event that a message is about. `was` is the span before it moved, `proposed` what its recipient proposed.
+
+    `reason` is why it was cancelled, or why that was declined.
+    """
 
     title: str
     span: Span
@@ -59,6 +62,7 @@ class Subject:
     organiser_email: str = ""
     agenda: Sequence[AgendaItem] = field(default_factory=tuple)
     was: Span | None = None
+    proposed: Span | None = None
     reason: str = ""
 
 
@@ -90,6 +94,7 @@ _SAMPLE = Subject(
         for kind in ("talk", "leisure")
     ],
     was=_SPAN,
+    proposed=_SPAN,
     reason="A reason.",
 )
 
@@ -238,6 +243,7 @@ def values_of(subject: Subject, locale: str, timezone: str, occasion: Occasion) 
             "when_local": when(span, locale, timezone) if elsewhere else "",
             "date": day(span.starts, span.timezone, locale),
             "was": when(subject.was, locale) if subject.was else "",
+            "proposed": when(subject.proposed, locale) if subject.proposed else "",
             "url": one_line(subject.url),
             "organiser_name": one_line(subject.organiser_name),
             "organiser_email": one_line(subject.organiser_email),

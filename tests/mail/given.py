@@ -12,7 +12,8 @@ from events_service.mail.render import AgendaItem, Occasion, Span, Subject
 TEMPLATES = templates_dir() / "emails"
 MESSAGES = {
     "save-the-date": False, "invitation": False, "reminder": False, "joining": False, "thanks": False, "chase": False,
-    "outcomes": False, "update": True, "cancellation": True, "confirmation": True,
+    "outcomes": False, "update": True, "cancellation": True, "confirmation": True, "refresh": True,
+    "decline-counter": True,
 }  # fmt: skip
 """The messages that ship, and whether they must be told whatever the recipient wants to hear."""
 

@@ -5,7 +5,7 @@ from sqlmodel import SQLModel
 from events_service.db.tables.calendars import EventObject, Feed, FeedContent
 from events_service.db.tables.campaigns import Campaign, CampaignStep, Delivery, MessageContent
 from events_service.db.tables.events import Attendee, AttendeeReply, Event, EventChange, EventSession, Waiver
-from events_service.db.tables.intake import Intake, MailboxPoll
+from events_service.db.tables.intake import Intake, MailboxPoll, Proposal
 from events_service.db.tables.outcomes import Outcome, SurveyAnswer, SurveyResponse
 from events_service.db.tables.people import (
     Institution,
@@ -40,6 +40,7 @@ __all__ = [
     "Outcome",
     "Person",
     "ProgrammeRevision",
+    "Proposal",
     "ReviewRecord",
     "Suppression",
     "SurveyAnswer",
