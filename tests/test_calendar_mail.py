@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from email.message import EmailMessage
 
 import pytest
 from sqlmodel import Session, col, select
@@ -23,6 +24,7 @@ from events_service.db.session import Database
 from events_service.db.tables import Attendee, Delivery, Event, Proposal
 from tests import planned
 from tests.attendance import ENDS, STARTS
+from tests.calendars import outlook
 from tests.test_intake import ADA, T, calendar, invited, mail, result
 
 WEEK, MINUTE = timedelta(days=7), timedelta(minutes=1)
@@ -296,3 +298,108 @@ def test_whoever_is_erased_leaves_no_proposal(sqlite_database: Database, setting
         assert (kept["event"], kept["comment"]) == ("munich", "own words")
         personal_data.erase(session, ADA, T)
         assert rows(session) == []
+
+
+TRUSTS = "mx.example.net"
+
+
+def test_where_a_server_of_ours_says_who_signed_a_reply_nothing_else_is_believed(
+    sqlite_database: Database, settings: Settings
+) -> None:
+    settings = settings.model_copy(update={"authserv_id": TRUSTS})
+    passed, failed = (f"{TRUSTS}; dkim={word} header.d=example.org" for word in ("pass", "fail"))
+    other = f"{TRUSTS}; dkim=pass header.d=example.net"
+    with sqlite_database.write() as session:
+        attendee, address = invited(session, settings)
+
+        def take(number: int, body: str, results: str, sender: str = ADA) -> intake.Intake:
+            headers = {"Authentication_Results": results} if results else {}
+            message = mail(address, body, number=number, sender=sender, **headers)
+            return intake.take(session, message, settings, T, intake.proof_of(message, settings, T))
+
+        for number, results in enumerate((failed, other, "")):
+            kept = take(number, calendar(), results)
+            assert not kept.applied
+            assert kept.why.startswith(TRUSTS)
+        for number, body in enumerate((counter(), refresh()), 10):
+            assert not take(number, body, failed).applied
+        assert (attendee.reply, rows(session), asked(session)) == ("none", [], [])
+        assert take(3, calendar(), passed).applied
+        # Whoever acts for the attendee must have signed it too, and nobody may sign for the attendee in their place.
+        by = calendar("DECLINED", made="20230901T095930Z", sent_by="pa@example.net")
+        assert not take(4, by, passed, "pa@example.net").applied
+        assert take(5, by, other, "pa@example.net").applied
+        assert (attendee.reply, len(attendee_history.listing(session, attendee))) == ("declined", 8)
+
+
+def test_where_signatures_are_checked_a_reply_without_one_is_kept_and_not_applied(
+    sqlite_database: Database, settings: Settings
+) -> None:
+    checks = settings.model_copy(update={"dkim": "check"})
+    with sqlite_database.write() as session:
+        attendee, address = invited(session, settings)
+        message = mail(address, calendar())
+        assert intake.proof_of(message, settings, T) is None
+        kept = intake.take(session, message, checks, T, intake.proof_of(message, checks, T))
+        assert result(kept) == ("reply", False, "its sender's domain did not sign it")
+        unasked = intake.take(session, mail(address, calendar(), number=2), checks, T)
+        assert result(unasked) == ("reply", False, "its signature was not looked at")
+        assert intake.proof_of(mail(address, None), checks, T) is None
+        assert intake.proof_of(b"a" * intake.MAX_READ, checks, T) is None
+        assert attendee.reply == "none"
+        assert intake.take(session, mail(address, calendar(), number=3), settings, T).applied
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "applied"),
+    [
+        ("UID:munich@example.org", "X-NONE:1", True),
+        ("DTSTART:20231009T070000Z", "RECURRENCE-ID:20231009T070000Z", True),
+        ("DTSTART:20231009T070000Z", "RECURRENCE-ID;TZID=Europe/Berlin:20231009T090000", True),
+        ("DTSTART:20231009T070000Z", "RECURRENCE-ID;TZID=Europe/Berlin:20231010T090000", False),
+        ("mailto:ada@example.org", "MAILTO:Ada@Example.ORG", True),
+        ("mailto:ada@example.org", "mailto:bob@example.org\r\nATTENDEE;PARTSTAT=ACCEPTED:mailto:ada@example.org", True),
+        ("METHOD:REPLY", "X-METHOD:REPLY", True),
+        ("METHOD:REPLY", "METHOD:REQUEST", False),
+        ("END:VEVENT\r\n", "END:VEVENT\r\nBEGIN:VEVENT\r\nUID:other\r\nEND:VEVENT\r\n", True),
+    ],
+)
+def test_replies_of_odd_shapes(
+    sqlite_database: Database, settings: Settings, before: str, after: str, applied: bool
+) -> None:
+    with sqlite_database.write() as session:
+        attendee, address = invited(session, settings)
+        body = calendar()
+        assert before in body
+        taken = intake.take(session, mail(address, body.replace(before, after)), settings, T)
+        assert (taken.applied, attendee.reply) == (applied, "accepted" if applied else "none"), taken.why
+
+
+def test_a_calendar_without_any_method_is_no_reply(sqlite_database: Database, settings: Settings) -> None:
+    with sqlite_database.write() as session:
+        _, address = invited(session, settings)
+        message = mail(address, calendar().replace("METHOD:REPLY", "X-A:1")).replace(b'method="REPLY"', b'x="y"')
+        assert result(intake.take(session, message, settings, T)) == (
+            "other",
+            False,
+            "a calendar without METHOD is no reply; left alone",
+        )
+
+
+def test_a_reply_in_winmail_dat_is_applied(sqlite_database: Database, settings: Settings) -> None:
+    with sqlite_database.write() as session:
+        attendee, address = invited(session, settings)
+        for number, (uid, kind, reply) in enumerate(
+            [
+                ("munich@example.org", "Pos", "accepted"),
+                (None, "Neg", "declined"),
+                ("porto@example.org", "Tent", "declined"),
+            ]
+        ):
+            message = EmailMessage()
+            message["From"], message["To"], message["Message-ID"] = ADA, address, f"<w{number}@example.net>"
+            made = T - MINUTE + timedelta(seconds=number)
+            content = outlook.reply(f"IPM.Schedule.Meeting.Resp.{kind}", uid, made=made)
+            message.add_attachment(content, maintype="application", subtype="ms-tnef", filename="winmail.dat")
+            intake.take(session, message.as_bytes(), settings, T)
+            assert attendee.reply == reply
