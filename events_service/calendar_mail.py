@@ -9,7 +9,9 @@ record.
 from __future__ import annotations
 
 from datetime import datetime
+from typing import NamedTuple
 
+import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
 from events_service import attendees, calendar_answers, event_rows, people, proposals
@@ -29,34 +31,43 @@ _REPLIES = {"ACCEPTED": "accepted", "DECLINED": "declined", "TENTATIVE": "tentat
 _TAKES = {"REPLY": "reply", "COUNTER": "proposal", "REFRESH": "refresh"}
 """The methods that attendees send (RFC 5546 1.4), and the kind of mail that each makes."""
 KINDS = tuple(_TAKES.values())
+_PLACES = (
+    select(Attendee, Event, Person)
+    .join(Event, col(Attendee.event_id) == col(Event.id))
+    .join(Person, col(Attendee.person_id) == col(Person.id))
+)
+_NAMED = _PLACES.where(Attendee.id == sa.bindparam("attendee"))
 _NOBODY = "from nobody we invited, or a reply address that is not ours"
 
 
-def addressee(session: Session, mail: CalendarMail, settings: Settings) -> tuple[Attendee | None, bool]:
+class Place(NamedTuple):
+    """An attendee, with the event and the person that their place joins."""
+
+    attendee: Attendee
+    event: Event
+    person: Person
+
+
+def addressee(session: Session, mail: CalendarMail, settings: Settings) -> tuple[Place | None, bool]:
     """Whose mail this would be, and whether the address it was sent to proves it."""
     for recipient in mail.recipients:
         local, _, _ = recipient.rpartition("@")
         name, _, token = local.partition("+")
         parts = open_mail_token(settings.secret, "reply", token) if name.lower() == "reply" else None
         if parts is not None and len(parts) == 1 and parts[0].isdigit():
-            attendee = session.get(Attendee, int(parts[0]))
-            return (attendee, True) if attendee and attendee.person_id is not None else (None, True)
+            named = session.exec(_NAMED, params={"attendee": int(parts[0])}).first()
+            return (Place(*named), True) if named else (None, True)
     for reply in mail.replies:
-        found = session.exec(
-            select(Attendee)
-            .join(Event, col(Attendee.event_id) == col(Event.id))
-            .join(Person, col(Attendee.person_id) == col(Person.id))
-            .where(Event.uid == reply.uid, Person.email == _normal(mail.sender))
-        ).first()
+        found = session.exec(_PLACES.where(Event.uid == reply.uid, Person.email == _normal(mail.sender))).first()
         if found is not None:
-            return found, False
+            return Place(*found), False
     return None, False
 
 
 def take(
     session: Session,
     mail: CalendarMail,
-    attendee: Attendee | None,
+    place: Place | None,
     has_token: bool,
     taken: Intake,
     settings: Settings,
@@ -72,12 +83,11 @@ def take(
         taken.why = f"a calendar {said} is no reply; left alone"
         return
     taken.kind = _TAKES[mail.method]
-    if attendee is None:
+    if place is None:
         taken.why = _NOBODY
         return
-    event, person = session.get_one(Event, attendee.event_id), session.get_one(Person, attendee.person_id)
-    taking = _Taking(session, mail, event, attendee, person, has_token, settings, proof, taken, now)
-    own = _own(mail, person)
+    taking = _Taking(session, mail, place, has_token, settings, proof, taken, now)
+    own = _own(mail, place.person)
     taken.said = ", ".join(dict.fromkeys(_said(mail, reply) for reply in own))[:100]
     results = [taking.take(reply) for reply in own]
     taken.applied = any(result.applied for result in results)
@@ -104,9 +114,7 @@ class _Taking:
         self,
         session: Session,
         mail: CalendarMail,
-        event: Event,
-        attendee: Attendee,
-        person: Person,
+        place: Place,
         has_token: bool,
         settings: Settings,
         proof: Proof | None,
@@ -114,7 +122,7 @@ class _Taking:
         now: datetime,
     ) -> None:
         self._session, self._mail, self._taken, self._now = session, mail, taken, now
-        self._event, self._attendee, self._person = event, attendee, person
+        self._attendee, self._event, self._person = place
         self._has_token, self._settings, self._proof = has_token, settings, proof
 
     def take(self, reply: Reply) -> Applied:

@@ -11,12 +11,14 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlmodel import Session, col, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlmodel import Session, SQLModel, col, select
 
 from events_service import bounces, calendar_mail
 from events_service.calendars.replies import MAX_MESSAGE_BYTES as MAX_MESSAGE_BYTES
 from events_service.calendars.replies import CalendarMail, read_calendar_mail
 from events_service.config import Settings
+from events_service.db.statements import made_once
 from events_service.db.tables import Attendee, Event, Intake, Person
 from events_service.errors import InputError
 from events_service.mail.bounds import bounded
@@ -28,6 +30,13 @@ from events_service.mail.words import without_addresses
 MAX_READ = MAX_MESSAGE_BYTES + 1
 """How much of a mail to read at most: one byte more than is taken, so that a longer one is seen to be too long."""
 
+_ROWS = SQLModel.metadata.tables["intake"]
+_SETTLED_IN = ("kind", "applied", "why", "said", "status", "soft", "attendee_id", "delivery_id")
+_SETTLED = (
+    sa.update(_ROWS)
+    .where(_ROWS.c.id == sa.bindparam("number"))
+    .values({name: sa.bindparam(f"to_{name}", type_=_ROWS.c[name].type) for name in _SETTLED_IN})
+)
 _TRACE = (b"from:", b"to:", b"message-id:", b"date:", b"subject:")
 
 
@@ -56,10 +65,9 @@ def take(session: Session, message: bytes, settings: Settings, now: datetime, pr
     if not message.strip():
         return Intake(digest="", kind="other", applied=False, why="empty: there is no mail in it", received_at=now)
     taken = Intake(digest=digest(message), kind="other", applied=False, received_at=now)
-    try:
-        with session.begin_nested():
-            session.add(taken)
-    except sa.exc.IntegrityError:
+    # Whoever takes the same mail at this moment waits for us here.
+    taken.id = session.connection().execute(_insert(session), taken.model_dump(exclude={"id"})).scalar()
+    if taken.id is None:
         before = session.exec(select(Intake).where(Intake.digest == taken.digest)).one()
         return Intake(
             digest=before.digest, kind=before.kind, applied=False, why="the same mail was taken before", received_at=now
@@ -72,9 +80,16 @@ def take(session: Session, message: bytes, settings: Settings, now: datetime, pr
     else:
         _take_read(session, mail, readable, taken, settings, proof, now)
     taken.why = "".join(char for char in without_addresses(taken.why) if char.isprintable())
-    session.add(taken)
     session.flush()
+    settled = {f"to_{name}": getattr(taken, name) for name in _SETTLED_IN}
+    session.connection().execute(_SETTLED, {"number": taken.id, **settled})
     return taken
+
+
+@made_once
+def _insert(session: Session) -> Any:
+    insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
+    return insert(_ROWS).on_conflict_do_nothing().returning(_ROWS.c.id)
 
 
 def _take_read(
@@ -95,10 +110,10 @@ def _take_read(
         # A REFRESH is answered by mail, and what a program sent by itself never is (RFC 3834 section 2).
         taken.kind, taken.why = "auto", "an automatic message; left alone"
     else:
-        attendee, has_token = calendar_mail.addressee(session, mail, settings)
-        taken.attendee_id = attendee.id if attendee else None
-        calendar_mail.take(session, mail, attendee, has_token, taken, settings, proof, now)
-        _take_as_proof(session, mail, attendee if has_token else None, taken, now)
+        place, has_token = calendar_mail.addressee(session, mail, settings)
+        taken.attendee_id = place.attendee.id if place else None
+        calendar_mail.take(session, mail, place, has_token, taken, settings, proof, now)
+        _take_as_proof(session, mail, place.attendee if place and has_token else None, taken, now)
 
 
 def digest(message: bytes) -> str:

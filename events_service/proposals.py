@@ -13,7 +13,7 @@ from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
-from sqlmodel import Session, col, select
+from sqlmodel import Session, SQLModel, col, select
 
 from events_service.db.tables import Attendee, Event, Person, Proposal
 from events_service.db.types import UTCDateTime
@@ -22,12 +22,19 @@ from events_service.errors import NotFoundError
 STATES = ("open", "accepted", "declined", "withdrawn")
 
 _OPEN = Proposal.state == "open"
-_ACCEPTED_AS_IT_IS = "they accepted the event as it is"
+_ROWS = SQLModel.metadata.tables["proposal"]
 _WITHDRAWN = (
-    sa.update(Proposal)
-    .where(col(Proposal.attendee_id) == sa.bindparam("attendee"), _OPEN)  # type: ignore[arg-type]
-    .where(sa.or_(col(Proposal.dtstamp).is_(None), col(Proposal.dtstamp) <= sa.bindparam("moment", type_=UTCDateTime)))
-)
+    sa.update(_ROWS)
+    .where(
+        _ROWS.c.attendee_id == sa.bindparam("attendee"),
+        _ROWS.c.state == "open",
+        sa.or_(_ROWS.c.dtstamp.is_(None), _ROWS.c.dtstamp <= sa.bindparam("moment", type_=UTCDateTime)),
+    )
+    .values(
+        state="withdrawn", reason="they accepted the event as it is", delegate="",
+        settled_at=sa.bindparam("now", type_=UTCDateTime),
+    )
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +95,7 @@ def _stale(event: Event, row: Proposal, before: Proposal | None) -> str:
 
 def accepted_as_it_is(session: Session, attendee: Attendee, moment: datetime, now: datetime) -> None:
     """Whoever accepts the event after they proposed something proposes nothing any more."""
-    values = {"state": "withdrawn", "reason": _ACCEPTED_AS_IT_IS, "settled_at": now, "delegate": ""}
-    session.execute(_WITHDRAWN.values(values), {"attendee": attendee.id, "moment": moment})
+    session.connection().execute(_WITHDRAWN, {"attendee": attendee.id, "moment": moment, "now": now})
 
 
 def event_changed(session: Session, event: Event, now: datetime) -> None:
