@@ -18,7 +18,6 @@ from events_service.errors import ConflictError, NotFoundError, RefusedError, Tr
 from events_service.letters import reply_address
 from events_service.mail.wire import Outgoing
 from tests.attendance import ENDS, STARTS
-from tests.calendars.readers import with_icaljs
 from tests.ledger import STARTED, House, given, invite, row_of
 from tests.test_calendar_mail import DELEGATED, counter, refresh
 from tests.test_intake import ADA, calendar, mail
@@ -133,16 +132,6 @@ def test_no_is_told_once_with_the_reason_in_mail_and_calendar(house: House) -> N
         "ORGANIZER": f"mailto:{read['Reply-To']}",
     }
     assert shown["DTSTAMP"].dt == STARTED
-
-
-def test_the_object_that_says_no_is_read_by_others(house: House) -> None:
-    number = arrives(house, counter(**MADE))
-    with house.database.write() as session:
-        proposal_answers.decline(session, number, "No; a, b", house.clock())
-    house.work()
-    _, _, content = said(house, ADA)
-    # libical knows RFC 2446's table, which allows neither SEQUENCE nor ATTENDEE here; RFC 5546 3.2.8 has both.
-    with_icaljs([content])
 
 
 def test_no_without_a_reason_gives_none(house: House) -> None:
