@@ -8,13 +8,13 @@ attendee's own that arrives later wins over it, unless it is older than the own 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
-from events_service import campaigns, confirmations, event_rows, feeds, itinerary_changes, removals
+from events_service import campaigns, confirmations, event_rows, feeds, itinerary_changes, proposals, removals
 from events_service.db.tables import Attendee, AttendeeReply, Event, Person
 from events_service.domain.cadence import ROLES
 from events_service.errors import ConflictError, InputError, NotFoundError
@@ -35,12 +35,14 @@ _THERE = select(Attendee).where(
 class Applied:
     """What became of a reply: whether it changed what stands, and why or why not, in one clause.
 
-    `waited_for` are the ids of deliveries that whoever replied waits for: its confirmation.
+    `waited_for` are the ids of deliveries that whoever replied waits for: its confirmation. `stale` where a newer act
+    of their own stands.
     """
 
     applied: bool
     why: str
     waited_for: tuple[int, ...] = ()
+    stale: bool = field(default=False, compare=False)
 
 
 def add(session: Session, event: Event, person: Person, role: str | None, now: datetime) -> Attendee:
@@ -192,7 +194,7 @@ def set_reply(
     moment = min(dtstamp or now, now).replace(microsecond=0)
     own = via != "organiser"
     if own and (why := _stale(attendee, sequence, moment)):
-        return _record(session, attendee, reply, via, note, now, Applied(False, why))
+        return _record(session, attendee, reply, via, note, now, Applied(False, why, stale=True))
     shown = event.sequence + attendee.sequence_ahead
     same = attendee.reply == reply and note in ("", attendee.reply_note)
     if own:
@@ -201,6 +203,8 @@ def set_reply(
             attendee.reply_sequence = shown
         elif sequence is not None:
             attendee.reply_sequence = min(sequence, shown)
+        if reply == "accepted":
+            proposals.accepted_as_it_is(session, attendee, moment, now)
     if same:
         session.add(attendee)
         return _record(session, attendee, reply, via, note, now, Applied(False, f"was {reply} already"))

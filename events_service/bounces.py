@@ -168,17 +168,18 @@ def _stop(session: Session, about: Recipient, delivery: Delivery, taken: Intake,
     """Suppress the address of a bounced message if it is dead, or as good as that; what to add to the reason."""
     if about.dead_address:
         return "; no more mail to this address" if _suppress(session, delivery, BOUNCED, now) else ""
-    session.add(taken)
-    session.flush()
-    if _soft_bounces(session, delivery, now) < SOFT_LIMIT:
+    if _soft_bounces(session, taken, delivery, now) < SOFT_LIMIT:
         return ""
     if not _suppress(session, delivery, BOUNCED_SOFT, now):
         return ""
     return f"; {SOFT_LIMIT} bounces within {SOFT_WINDOW.days} days: no more mail to this address"
 
 
-def _soft_bounces(session: Session, delivery: Delivery, now: datetime) -> int:
-    """How many messages to that address bounced softly within the window, since it was last let get mail again."""
+def _soft_bounces(session: Session, taken: Intake, delivery: Delivery, now: datetime) -> int:
+    """How many messages to that address bounced softly within the window, since it was last let get mail again.
+
+    This one is among them; what it was is not written yet.
+    """
     address = _address(session, delivery)
     if address is None:
         return 0
@@ -194,9 +195,10 @@ def _soft_bounces(session: Session, delivery: Delivery, now: datetime) -> int:
             col(Intake.applied),
             col(Intake.soft),
             col(Intake.received_at) > since,
+            col(Intake.delivery_id) != taken.delivery_id,
         )
     )
-    return session.exec(counted).one()
+    return session.exec(counted).one() + 1
 
 
 def _suppress(session: Session, delivery: Delivery, reason: str, now: datetime) -> bool:

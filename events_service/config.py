@@ -64,6 +64,9 @@ class Settings(BaseModel):
     metrics_addr: str = "127.0.0.1:9191"
     lmtp_addr: str = ""
     imap_url: str = ""
+    # Who must have signed a calendar reply, and whose word on it is taken instead (RFC 6376, RFC 8601).
+    dkim: str = Field(default=OFF, pattern=f"^({OFF}|check)$")
+    authserv_id: str = ""
     imap_poll_seconds: float = Field(default=60.0, ge=1, le=3600)
     api_token: str = ""
     forwarded_allow_ips: str = "127.0.0.1"

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
 
-from events_service import deliveries, figures, heartbeat, mailbox, outbox
+from events_service import deliveries, figures, heartbeat, mailbox, outbox, proposals
 from events_service.config import Settings, shipped, templates_dir
 from events_service.db.schema import HEAD, current_revision, open_database
 from events_service.db.session import Database, database_now
@@ -75,6 +75,7 @@ def _database(settings: Settings, now: datetime) -> Iterator[Check]:
         yield _look("schema", lambda: f"{current_revision(database)} of {HEAD}")
         yield _look("clock", lambda: _clock(database, now))
         yield _look("deliveries", lambda: _deliveries(database))
+        yield _look("proposals", lambda: _proposals(database))
         yield _look("ticks", lambda: _ticks(database, settings, now))
     finally:
         database.dispose()
@@ -111,6 +112,12 @@ def _deliveries(database: Database) -> str:
     if not words:
         return f"{sum(counts.values())} in all, none that needs a person"
     return f"{', '.join(words)}: look at them with `events delivery list --state {next(iter(doubtful))}`"
+
+
+def _proposals(database: Database) -> str:
+    with database.read() as session:
+        count = proposals.open_count(session)
+    return f"{count} open: look at them with `events proposal list --state open`" if count else "none is open"
 
 
 def _ticks(database: Database, settings: Settings, now: datetime) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlmodel import Session
 
-from events_service import feeds
+from events_service import feeds, proposals
 from events_service.db.tables import Event, EventChange
 from events_service.event_rows import id_of
 
@@ -51,4 +51,6 @@ def note_change(
     session.add(event)
     session.add(EventChange(event_id=id_of(event), at=now, action=action, detail=dict(detail or {})))
     session.flush()
+    if anew:
+        proposals.event_changed(session, event, now)
     return feeds.touch_event(session, event, now)

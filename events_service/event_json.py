@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from sqlmodel import Session, col, select
 
-from events_service import event_checks, event_rows, guest_lists, programmes
+from events_service import event_checks, event_rows, guest_lists, programmes, proposals
 from events_service.db.tables import Event, EventChange
 from events_service.domain.violations import Violation
 
@@ -49,6 +49,7 @@ def detail(session: Session, event: Event, now: datetime) -> dict[str, Any]:
             {"code": waiver.code, "reason": waiver.reason, "granted_at": waiver.granted_at}
             for waiver in event_rows.waivers_of(session, [id]).get(id, [])
         ],
+        "proposals": proposals.listing(session, event, "open"),
         "history": [{"at": change.at, "action": change.action, **change.detail} for change in history],
     }
 

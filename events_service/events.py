@@ -15,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
-from events_service import agendas, campaign_changes, programmes
+from events_service import agendas, campaign_changes, programmes, proposals
 from events_service.db.tables import Event, EventChange
 from events_service.db.types import UTCDateTime
 from events_service.domain.programme import Programme
@@ -134,5 +134,6 @@ def finish_past(session: Session, now: datetime) -> int:
         event.state = "done"
         session.add(event)
         session.add(EventChange(event_id=id_of(event), at=now, action="done"))
+        proposals.event_changed(session, event, now)
     session.flush()
     return len(over)

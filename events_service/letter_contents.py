@@ -19,8 +19,8 @@ from sqlmodel import Session, SQLModel
 from events_service.calendars.invitation import InvitationTemplate
 from events_service.calendars.model import CalendarEvent, Method
 from events_service.db.statements import made_once
-from events_service.db.tables import CampaignStep, Event, MessageContent
-from events_service.domain.delivery import ITINERARY
+from events_service.db.tables import CampaignStep, Event, MessageContent, Proposal
+from events_service.domain.delivery import DECLINE_COUNTER, ITINERARY
 from events_service.event_rows import sessions_of
 from events_service.feed_contents import calendar_event, session_event
 from events_service.itinerary_rows import Plan
@@ -31,9 +31,10 @@ from events_service.mail.render import Occasion, Renderer
 _CONTENTS = SQLModel.metadata.tables["message_content"]
 _DIGEST = sa.select(_CONTENTS.c.digest).where(_CONTENTS.c.id == sa.bindparam("number"))
 _STORED = sa.select(_CONTENTS.c.id).where(_CONTENTS.c.digest == sa.bindparam("of_digest"))
-_CANCELS = ("cancellation", "uninvited")
 _KNOWN_KEPT = 4096
 _READY_KEPT = 256
+
+_METHODS: dict[str, Method] = {"cancellation": "CANCEL", "uninvited": "CANCEL", DECLINE_COUNTER: "DECLINECOUNTER"}
 
 
 class Ready(NamedTuple):
@@ -61,8 +62,8 @@ _NOTHING_OWN = Own()
 class About:
     """What a message is made from, but for its recipient: the event, and the step or else the purpose.
 
-    `reply` is what a confirmation confirms, `plan` what is told of an itinerary. `own` is the same for all but those
-    who were taken off, or put back.
+    `reply` is what a confirmation confirms, `plan` what is told of an itinerary, `declined` the proposal that the
+    message says no to. `own` is the same for all but those who were taken off, or put back.
     """
 
     event: Event
@@ -71,6 +72,7 @@ class About:
     reply: str = ""
     own: Own = _NOTHING_OWN
     plan: Plan | None = None
+    declined: Proposal | None = None
 
     @property
     def template(self) -> str:
@@ -102,12 +104,12 @@ class Contents:
             days_after=step.offset_days if step else 0,
             reply=about.reply,
         )
-        subject = subject_of(session, event, about.purpose, about.plan)
+        subject = subject_of(session, event, about.purpose, about.plan, about.declined)
         said = self._renderer.render(about.template, subject, locale, timezone, occasion)
-        method: Method | None = "CANCEL" if about.purpose in _CANCELS else "REQUEST"
+        method: Method | None = _METHODS.get(about.purpose, "REQUEST")
         if (step and not step.calendar) or about.reply == "declined" or about.purpose == ITINERARY:
             method = None
-        calendar = InvitationTemplate(_entry(about), method).head if method else None
+        calendar = _head(about, method) if method else None
         sessions = _session_heads(session, event, about.plan) if about.plan and about.plan.news else None
         facts = json.dumps(
             [asdict(said), method, (calendar or b"").decode(), *([sessions] if sessions else [])], sort_keys=True
@@ -133,7 +135,7 @@ class Contents:
         key = (
             about.template, self._renderer.version(about.template, language), language, timezone,
             event.id, event.changed_at, event.state, about.step.id if about.step else None, about.reply, about.own,
-            about.plan,
+            about.plan, about.declined.id if about.declined else None,
         )  # fmt: skip
         id, digest = self._known.get(key, (0, ""))
         # The transaction that wrote it may have been undone, and its number may be another's by now.
@@ -175,6 +177,15 @@ def _entry(about: About) -> CalendarEvent:
     entry, own = calendar_event(about.event), about.own
     changed = max(entry.changed, own.since or entry.changed)
     return replace(entry, sequence=entry.sequence + own.ahead, changed=changed)
+
+
+def _head(about: About, method: Method) -> bytes:
+    """The calendar as far as it is the same for all. What says no is as new as that, and not as the event."""
+    entry = _entry(about)
+    if about.declined is None:
+        return InvitationTemplate(entry, method).head
+    entry = replace(entry, changed=about.declined.settled_at or entry.changed)
+    return InvitationTemplate(entry, method, about.declined.reason).head
 
 
 @made_once

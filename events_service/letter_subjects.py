@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlmodel import Session, col, select
 
-from events_service.db.tables import Event, EventChange, EventSession
+from events_service.db.tables import Event, EventChange, EventSession, Proposal
 from events_service.event_rows import sessions_of
 from events_service.feed_contents import place
 from events_service.itinerary_rows import Plan
@@ -16,10 +16,13 @@ from events_service.mail.moments import Span
 from events_service.mail.render import AgendaItem, Change, Subject
 
 
-def subject_of(session: Session, event: Event, purpose: str, plan: Plan | None = None) -> Subject:
+def subject_of(
+    session: Session, event: Event, purpose: str, plan: Plan | None = None, declined: Proposal | None = None
+) -> Subject:
     """The event as it is now; for the purpose `update` also when and where it was before it last moved.
 
-    With a `plan` its agenda is the reader's own, and what is new of that is said beside it.
+    With a `plan` its agenda is the reader's own, and what is new of that is said beside it. With `declined` also the
+    times that somebody proposed in vain, and the organiser's reason.
     """
     items = {item.id: item for item in sessions_of(session, event)}
     agenda = [item for item in items.values() if item.cancelled_at is None]
@@ -39,10 +42,19 @@ def subject_of(session: Session, event: Event, purpose: str, plan: Plan | None =
         agenda=[_agenda_item(event, item) for item in agenda],
         was=was,
         was_at=was_at,
-        reason=event.cancel_reason or "",
+        proposed=_proposed(event, declined) if declined else None,
+        reason=declined.reason if declined else event.cancel_reason or "",
         personal=plan is not None,
         changes=[Change(_agenda_item(event, items[one.said.session]), one.what) for one in (plan.news if plan else ())],
     )
+
+
+def _proposed(event: Event, declined: Proposal) -> Span | None:
+    """The times of a proposal; one without an end keeps the event's length."""
+    if declined.starts is None:
+        return None
+    ends = declined.ends or declined.starts + (declined.was_ends - declined.was_starts)
+    return Span(declined.starts, ends, event.timezone)
 
 
 def _agenda_item(event: Event, item: EventSession) -> AgendaItem:

@@ -21,9 +21,16 @@ from events_service.calendars.invitation import InvitationTemplate
 from events_service.calendars.model import Mailbox
 from events_service.config import Settings, templates_dir
 from events_service.db.session import one_of
-from events_service.db.tables import Attendee, CampaignStep, Event, Person
+from events_service.db.tables import Attendee, CampaignStep, Event, Person, Proposal
 from events_service.db.writer import run_many
-from events_service.domain.delivery import CONFIRMATION, ITINERARY, delivery_key, message_id
+from events_service.domain.delivery import (
+    ANSWERS,
+    CONFIRMATION,
+    DECLINE_COUNTER,
+    ITINERARY,
+    delivery_key,
+    message_id,
+)
 from events_service.itinerary_rows import CARRIERS, Plan, Reader, plans
 from events_service.leases import ROWS, Claimed
 from events_service.letter_contents import About, Contents, Own, Ready, form_of
@@ -89,6 +96,7 @@ class _Sources:
     steps: Mapping[int, CampaignStep]
     people: Mapping[int, _Recipient]
     places: Mapping[int, _Place]
+    declined: Mapping[int, Proposal]
 
 
 class Letters:
@@ -123,7 +131,7 @@ class Letters:
             event, person = found.events[row.event_id or 0], found.people[row.person_id or 0]
             step = found.steps.get(row.step_id or 0)
             # What has moved, everybody is asked again (RFC 5546 3.2.2.1); a reminder keeps the "maybe" that it had.
-            told = step or row.purpose == CONFIRMATION
+            told = step or row.purpose in ANSWERS
             place = found.places.get(row.attendee_id or 0, _NOWHERE)
             reply = place.reply if told else ""
             number = row.content_id
@@ -132,10 +140,13 @@ class Letters:
                 if row.purpose == ITINERARY and not (plan and plan.news):
                     continue
                 confirmed = reply if row.purpose == CONFIRMATION else ""
-                own = place.own
-                group = (row.event_id, row.step_id, row.purpose, person.locale, person.timezone, confirmed, own, plan)
+                own, declined = place.own, found.declined.get(row.id)
+                group = (
+                    row.event_id, row.step_id, row.purpose, person.locale, person.timezone, confirmed, own, plan,
+                    declined and declined.id,
+                )  # fmt: skip
                 if group not in numbers:
-                    about = About(event, step, row.purpose, confirmed, own, plan)
+                    about = About(event, step, row.purpose, confirmed, own, plan, declined)
                     numbers[group] = self._contents.number(session, about, person.locale, person.timezone, now)
                 number = numbers[group]
                 id = row.message_id or message_id(row.key, self._secret, self._domain)
@@ -181,7 +192,7 @@ class Letters:
             "reply_url": f"{self._base}/reply/{token}",
         }
         # The answer to what somebody did themselves is no mail of a list, and no unsubscribe stops it.
-        listed = row.purpose != CONFIRMATION
+        listed = row.purpose not in ANSWERS
         wanted = draft.form.fields | {"unsubscribe_url"}
         values |= {field: self._url(field, row, draft.wave) for field in wanted if field not in values}
         calendar, sessions = None, []
@@ -245,7 +256,18 @@ def _sources(session: Session, rows: Sequence[Claimed]) -> _Sources:
         {step.id or 0: step for step in steps},
         {id: _Recipient(*person) for id, *person in people},
         {id: _Place(*place) for id, *place in places},
+        _declined(session, rows),
     )
+
+
+def _declined(session: Session, rows: Sequence[Claimed]) -> dict[int, Proposal]:
+    """By row the proposal that it says no to: the number is the revision in its key."""
+    numbers = {row.id: int(row.key.rpartition(":")[2]) for row in rows if row.purpose == DECLINE_COUNTER}
+    if not numbers:
+        return {}
+    there = session.exec(select(Proposal).where(col(Proposal.id).in_(set(numbers.values()))))
+    by_number = {proposal.id: proposal for proposal in there}
+    return {id: by_number[number] for id, number in numbers.items() if number in by_number}
 
 
 @lru_cache(maxsize=2)

@@ -121,8 +121,9 @@ def _take_all(
         if message is None:
             continue
         try:
+            proof = intake.proof_of(message, settings, now)
             with database.write() as session:
-                applied = intake.take(session, message, settings, now).applied
+                applied = intake.take(session, message, settings, now, proof).applied
         except DatabaseError as error:
             polled.left += 1
             failures += 1

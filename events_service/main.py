@@ -36,6 +36,7 @@ NOUNS = {
     "institution": "Import institutions, mark targets.",
     "person": "Import, export and erase people.",
     "attendee": "Who is at which event, and what they replied.",
+    "proposal": "Other times and delegates that attendees propose.",
     "campaign": "Plan, preview, start, hold and watch campaigns.",
     "delivery": "Look at single messages; retry or settle one.",
     "feed": "Calendar addresses that people subscribe to.",

@@ -17,7 +17,17 @@ from events_service.errors import ConflictError, InputError, NotFoundError
 from events_service.reading.addresses import email_hash, normalise_email
 from events_service.reading.folding import fold
 
-__all__ = ["email_hash", "find", "is_suppressed", "listing", "normalise_email", "suppress", "unsubscribe", "unsuppress"]
+__all__ = [
+    "email_hash",
+    "find",
+    "find_or_make",
+    "is_suppressed",
+    "listing",
+    "normalise_email",
+    "suppress",
+    "unsubscribe",
+    "unsuppress",
+]
 
 UNSUBSCRIBED = "unsubscribed"
 """The reason of a suppression that the person asked for."""
@@ -32,6 +42,19 @@ def find(session: Session, email: str) -> Person:
     found = session.exec(_BY_ADDRESS, params={"address": address}).first()
     if found is None:
         raise NotFoundError("person", address, "`events person list --search TEXT` finds those there are")
+    return found
+
+
+def find_or_make(session: Session, email: str, role: str, source: str, now: datetime) -> Person:
+    """The person with that address, made if there is none, with what their address tells of them; InputError."""
+    address = normalise_email(email)
+    found = session.exec(_BY_ADDRESS, params={"address": address}).first()
+    if found is None:
+        found = Person(
+            email=address, email_hash=email_hash(address), role=role, source=source, created_at=now, changed_at=now
+        )
+        session.add(found)
+        session.flush()
     return found
 
 

@@ -29,6 +29,7 @@ from events_service.db.tables import (
     Intake,
     Outcome,
     Person,
+    Proposal,
     Suppression,
     SurveyAnswer,
     SurveyResponse,
@@ -91,6 +92,15 @@ def export(session: Session, email: str) -> dict[str, Any]:
             for taken in session.exec(_of(Intake, "attendee_id", ids))
             if taken.attendee_id is not None
         ],
+        # Whom they named is somebody else's to be told of.
+        "proposals": [
+            {"event": event_of[row.attendee_id], **_plain(row), "delegate": bool(row.delegate)}
+            for row in session.exec(_of(Proposal, "attendee_id", ids))
+        ],
+        "named_as_delegate": [
+            {"kind": row.kind, "received_at": row.received_at, "state": row.state}
+            for row in session.exec(select(Proposal).where(Proposal.delegate == person.email))
+        ],
         "feeds": [_plain(feed) for feed in session.exec(_feeds(person))],
         "suppressions": [
             _plain(row) for row in session.exec(select(Suppression).where(Suppression.email_hash == person.email_hash))
@@ -117,6 +127,7 @@ def erase(session: Session, email: str, now: datetime) -> dict[str, Any]:
         "deliveries": _strip_deliveries(session, person, ids, now),
         "replies": _delete(session, AttendeeReply, col(AttendeeReply.attendee_id).in_(ids)),
         "sessions": _delete(session, AttendeeSession, col(AttendeeSession.attendee_id).in_(ids)),
+        "proposals": _strip_proposals(session, person, ids),
         "answers": _strip_answers(session, ids),
         "attendances": _strip_places(session, ids, now),
     }
@@ -204,6 +215,13 @@ def _strip_deliveries(session: Session, person: Person, ids: list[int], now: dat
     of_mail = col(Intake.attendee_id).in_(ids) | col(Intake.delivery_id).in_(numbers)
     session.execute(sa.update(Intake).where(of_mail).values(why=""))
     return _changed(session.execute(sa.update(Delivery).where(theirs).values(**stripped)))
+
+
+def _strip_proposals(session: Session, person: Person, ids: list[int]) -> int:
+    """Delete what they proposed, and their address where somebody named them as a delegate."""
+    named = sa.update(Proposal).where(col(Proposal.delegate) == person.email).values(delegate="")
+    gone = _delete(session, Proposal, col(Proposal.attendee_id).in_(ids))
+    return gone + _changed(session.execute(named))
 
 
 def _strip_answers(session: Session, ids: list[int]) -> int:

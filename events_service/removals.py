@@ -11,7 +11,7 @@ from datetime import datetime
 
 from sqlmodel import Session
 
-from events_service import campaign_changes, campaigns, event_rows, feeds
+from events_service import campaign_changes, campaigns, event_rows, feeds, proposals
 from events_service.db.tables import Attendee, Event
 from events_service.errors import ConflictError, InputError
 
@@ -41,6 +41,7 @@ def remove(session: Session, event: Event, attendee: Attendee, reason: str, now:
     attendee.sequence_ahead += 1
     session.add(attendee)
     session.flush()
+    proposals.removed(session, attendee, now)
     told = campaign_changes.attendee_removed(session, event, attendee, now)
     feeds.touch_person(session, attendee.person_id, now)
     return told

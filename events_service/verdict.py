@@ -15,6 +15,7 @@ from events_service.db import tables as _tables  # noqa: F401  (fills the metada
 from events_service.db.session import one_of
 from events_service.db.types import UTCDateTime
 from events_service.domain.delivery import (
+    ANSWERS,
     CONFIRMATION,
     HELD_BY_ORGANISER,
     HELD_BY_REVIEW,
@@ -111,7 +112,7 @@ def verdict(gated_programmes: tuple[str, ...]) -> sa.ScalarSelect[Any]:
         (sa.or_(off, of_before), "cancelled:no longer on the event"),
         (sa.and_(event.c.state == "cancelled", row.c.purpose != "cancellation"), "cancelled:the event was cancelled"),
         (
-            sa.and_(row.c.purpose.in_(("update", CONFIRMATION)), row.c.sequence < event.c.sequence),
+            sa.and_(row.c.purpose.in_(("update", *ANSWERS)), row.c.sequence < event.c.sequence),
             "cancelled:a later change replaced it",
         ),
         (sa.and_(row.c.purpose == "update", still_no), "cancelled:they have declined"),

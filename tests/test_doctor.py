@@ -24,6 +24,7 @@ NAMES = [
     "schema",
     "clock",
     "deliveries",
+    "proposals",
     "ticks",
     "broker",
     "smtp",

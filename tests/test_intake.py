@@ -125,7 +125,6 @@ def test_somebody_who_acts_for_the_attendee_is_believed(sqlite_database: Databas
         ({"uid": "porto@example.org"}, ADA, "its UID is not that of the event"),
         ({"extra": "RECURRENCE-ID:20231010T070000Z"}, ADA, "it answers for one instance of a series"),
         ({"partstat": "NEEDS-ACTION"}, ADA, "PARTSTAT 'NEEDS-ACTION' is no answer"),
-        ({"partstat": "DELEGATED"}, ADA, "PARTSTAT 'DELEGATED' is no answer"),
     ],
 )
 def test_forwarded_forged_and_foreign_replies_are_on_record_and_not_applied(
@@ -236,7 +235,7 @@ def test_a_reply_to_a_past_or_cancelled_event_is_on_record_and_changes_nothing(
         assert [(row.applied, row.why) for row in session.exec(select(AttendeeReply))] == [(False, why)]
 
 
-@pytest.mark.parametrize("method", ["REQUEST", "CANCEL", "COUNTER", "REFRESH"])
+@pytest.mark.parametrize("method", ["REQUEST", "CANCEL", "ADD", "PUBLISH", "DECLINECOUNTER"])
 def test_other_calendar_mail_is_left_alone(sqlite_database: Database, settings: Settings, method: str) -> None:
     with sqlite_database.write() as session:
         attendee, address = invited(session, settings)
@@ -266,9 +265,20 @@ def test_automatic_mail_is_left_alone(sqlite_database: Database, settings: Setti
         assert (answered.applied, attendee.reply) == (True, "accepted")
 
 
+def test_an_empty_mail_is_no_mail_however_often(sqlite_database: Database, settings: Settings) -> None:
+    with sqlite_database.write() as session:
+        for message in (b"", b" \r\n", b""):
+            assert result(intake.take(session, message, settings, T)) == (
+                "other",
+                False,
+                "empty: there is no mail in it",
+            )
+        assert session.exec(select(Intake)).all() == []
+
+
 @pytest.mark.parametrize(
     "message",
-    [b"", b"\x00\xff" * 50, b"no headers at all", b"Content-Type: text/calendar\n\nBEGIN:VCALENDAR\nBEGIN:VEVENT"],
+    [b"\x00\xff" * 50, b"no headers at all", b"Content-Type: text/calendar\n\nBEGIN:VCALENDAR\nBEGIN:VEVENT"],
 )
 def test_what_is_no_mail_is_left_alone(sqlite_database: Database, settings: Settings, message: bytes) -> None:
     with sqlite_database.write() as session:

@@ -31,6 +31,7 @@ from events_service.db.tables import (
     Intake,
     Outcome,
     Person,
+    Proposal,
     Suppression,
     SurveyAnswer,
 )
@@ -77,6 +78,10 @@ def past(database: Database) -> Database:
                 digest="d", kind="reply", applied=False, why=f"from {EMAIL}", attendee_id=place.id, received_at=AFTER
             )
         )
+        times = {"was_starts": STARTS, "was_ends": ENDS, "received_at": BEFORE}
+        session.add(Proposal(attendee_id=place.id or 0, kind="time", starts=ENDS, comment="my-own-words", **times))
+        beside = attendees.find(session, mission, "bob@example.org")
+        session.add(Proposal(attendee_id=beside.id or 0, kind="delegate", delegate=EMAIL, **times))
         feeds.create(session, "person", EMAIL, BEFORE)
         people.suppress(session, zoe.email_hash, "bounced", BEFORE)
         people.unsuppress(session, EMAIL, f"{NAME} asked", BEFORE)
@@ -121,7 +126,7 @@ def test_erasing_leaves_no_trace_in_any_table(past: Database) -> None:
     with past.read() as session:
         tables = {line.partition(":")[0] for line in found_in(dump(session))}
         assert tables >= {"person", "attendee", "attendee_reply", "delivery", "survey_answer", "outcome", "intake"}
-        assert tables >= {"suppression"}
+        assert tables >= {"suppression", "proposal"}
     with past.write() as session:
         assert personal_data.names(session, EMAIL.title()) == (EMAIL, NAME)
         done = personal_data.erase(session, EMAIL.title(), AFTER)
@@ -132,6 +137,7 @@ def test_erasing_leaves_no_trace_in_any_table(past: Database) -> None:
             "deliveries": 4,
             "replies": 2,
             "sessions": 1,
+            "proposals": 2,
             "answers": 3,
             "attendances": 2,
             "suppressions": 1,

@@ -26,7 +26,7 @@ DEV = REQUIREMENTS / "dev.lock"
 EXTRAS: dict[Path, list[str]] = {
     RUNTIME: [],
     PROD: ["prod"],
-    # Not pdf and dkim: the one wants system libraries, the other has no wheel (tools/bootstrap.sh builds nothing).
+    # Not pdf, which wants system libraries.
     DEV: ["prod", "dev"],
 }
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import codecs
 import re
 import zoneinfo
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from icalendar.timezone.windows_to_olson import WINDOWS_TO_OLSON
 
@@ -27,8 +27,10 @@ MAX_ID = 1000
 
 _SCHEDULED = frozenset({"VEVENT", "VTODO", "VJOURNAL"})
 _WANTED = re.compile(
-    rb"\s*(BEGIN|END|METHOD|UID|RECURRENCE-ID|ATTENDEE|SEQUENCE|DTSTAMP|DTSTART|DTEND|DUE|COMMENT)[;:\s]", re.IGNORECASE
+    rb"\s*(BEGIN|END|METHOD|UID|RECURRENCE-ID|ATTENDEE|SEQUENCE|DTSTAMP|DTSTART|DTEND|DUE|DURATION|COMMENT)[;:\s]",
+    re.IGNORECASE,
 )
+_DURATION = re.compile(r"\+?P(?:(\d{1,4})W)?(?:(\d{1,5})D)?(?:T(?:(\d{1,6})H)?(?:(\d{1,6})M)?(?:(\d{1,8})S)?)?", re.I)
 _TIME = re.compile(r"(\d{4})(\d\d)(\d\d)(?:T(\d\d)(\d\d)(\d\d)(Z?))?", re.IGNORECASE)
 # Only charsets that decode in linear time and stand for text; Python knows others, such as punycode, that do not.
 _CHARSETS = re.compile(
@@ -113,6 +115,7 @@ def _replies(method: str, component: list[ContentLine]) -> list[Reply]:
     recurrence = first.get("RECURRENCE-ID")
     comments = (unescape_text(line.value).strip() for line in component if line.name == "COMMENT")
     comment = "\n".join(text for text in comments if text)[:MAX_TEXT]
+    starts = _instant(first.get("DTSTART"))
     attendees = [line for line in component if line.name == "ATTENDEE"] or [ContentLine("ATTENDEE", "")]
     return [
         Reply(
@@ -127,8 +130,8 @@ def _replies(method: str, component: list[ContentLine]) -> list[Reply]:
             method=method,
             recurrence_id_text=recurrence.value[:MAX_ID] if recurrence else "",
             delegated_to=tuple(filter(None, map(read_address, attendee.param_values("DELEGATED-TO")))),
-            starts=_instant(first.get("DTSTART")),
-            ends=_instant(first.get("DTEND") or first.get("DUE")),
+            starts=starts,
+            ends=_instant(first.get("DTEND") or first.get("DUE")) or _after(starts, first.get("DURATION")),
         )
         for attendee in attendees[: MAX_ATTENDEES + 1]
     ]
@@ -151,6 +154,18 @@ def _instant(line: ContentLine | None, *, floating_is_utc: bool = False) -> date
             return at.replace(tzinfo=UTC)
         return at.replace(tzinfo=_zone(tzid)).astimezone(UTC) if tzid else None
     except (ValueError, OverflowError, InputError):
+        return None
+
+
+def _after(starts: datetime | None, line: ContentLine | None) -> datetime | None:
+    """The end that a DURATION (RFC 5545 3.3.6) gives, None where there is no such thing."""
+    match = _DURATION.fullmatch(line.value) if line else None
+    if starts is None or match is None:
+        return None
+    weeks, days, hours, minutes, seconds = (int(number or 0) for number in match.groups())
+    try:
+        return starts + timedelta(weeks=weeks, days=days, hours=hours, minutes=minutes, seconds=seconds)
+    except OverflowError:
         return None
 
 

@@ -47,6 +47,12 @@ def in_whole_days(event: CalendarEvent, body: bytes) -> bytes:
     return body.replace(b"".join(_times(event)), b"".join(_times(days)), 1)
 
 
+def identity(event: CalendarEvent) -> bytes:
+    """The lines that say which component is meant, and nothing of it."""
+    lines = (("UID", escape_text(event.uid)), ("DTSTAMP", _utc(event.changed)), ("SEQUENCE", str(event.sequence)))
+    return b"".join(content_line(*line) for line in lines)
+
+
 def properties(event: CalendarEvent) -> bytes:
     """The lines of a component between BEGIN and END."""
     lines = [

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from events_service.calendars.emit import calendar_head, properties, zone_uses
-from events_service.calendars.lines import content_line, fold, mailto, quote_param
+from events_service.calendars.emit import calendar_head, identity, properties, zone_uses
+from events_service.calendars.lines import content_line, escape_text, fold, mailto, quote_param
 from events_service.calendars.model import CalendarEvent, Mailbox, Method
 from events_service.calendars.zones import vtimezones
 
@@ -17,19 +17,22 @@ class InvitationTemplate:
     """One event as an iTIP object of one method, without the people.
 
     CANCEL says STATUS:CANCELLED whatever the event says; its SEQUENCE is the event's, which must have risen
-    (RFC 5546 3.2.5). PUBLISH names the organiser only (3.2.1). The `method` parameter of the MIME part must equal
-    `method`. InputError if the event's zone is unknown.
+    (RFC 5546 3.2.5). PUBLISH names the organiser only (3.2.1). DECLINECOUNTER only says which event it is about, and
+    in `comment` why (3.2.8). The `method` parameter of the MIME part must equal `method`. InputError if the event's
+    zone is unknown.
     """
 
-    def __init__(self, event: CalendarEvent, method: Method) -> None:
+    def __init__(self, event: CalendarEvent, method: Method, comment: str = "") -> None:
         event = replace(event, status="CANCELLED") if method == "CANCEL" else event
         self.method = method
+        declines = method == "DECLINECOUNTER"
         self._head = b"".join(
             [
                 calendar_head(content_line("METHOD", method)),
-                vtimezones(zone_uses(event)),
+                b"" if declines else vtimezones(zone_uses(event)),
                 b"BEGIN:%b\r\n" % event.kind.encode(),
-                properties(event),
+                identity(event) if declines else properties(event),
+                content_line("COMMENT", escape_text(comment)) if comment else b"",
             ]
         )
         self._tail = b"END:%b\r\nEND:VCALENDAR\r\n" % event.kind.encode()

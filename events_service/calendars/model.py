@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 
 EventStatus = Literal["CONFIRMED", "TENTATIVE", "CANCELLED"]
 Kind = Literal["VEVENT", "VTODO"]
-Method = Literal["REQUEST", "CANCEL", "PUBLISH"]
+Method = Literal["REQUEST", "CANCEL", "PUBLISH", "DECLINECOUNTER"]
 
 
 @dataclass(frozen=True, slots=True)

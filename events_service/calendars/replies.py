@@ -6,12 +6,14 @@ import email
 import email.message
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from events_service.calendars.components import MAX_BYTES, read_calendar
 from events_service.calendars.lines import read_address
 from events_service.calendars.model import Reply
+from events_service.calendars.tnef import MAX_BYTES as MAX_TNEF_BYTES
+from events_service.calendars.tnef import read_tnef
 from events_service.errors import InputError
 
 MAX_MESSAGE_BYTES = 32 * 1024 * 1024
@@ -19,8 +21,10 @@ MAX_PARTS = 200
 MAX_HEADER = 65_536
 MAX_FROM = 2_000
 MAX_ADDRESSES = 100
+MAX_METHOD = 100
 
 _CALENDAR_TYPES = frozenset({"text/calendar", "application/ics", "text/x-vcalendar", "application/calendar"})
+_TNEF_TYPES = frozenset({"application/ms-tnef", "application/vnd.ms-tnef"})
 _CALENDAR_FILE = re.compile(r".*\.(ics|ical|vcs)", re.IGNORECASE | re.DOTALL)
 _RECIPIENT_HEADERS = ("Delivered-To", "X-Original-To", "Envelope-To", "To", "Cc")
 _QUOTED = re.compile(r'"(?:\\.|[^"\\])*"')
@@ -64,9 +68,10 @@ class CalendarMail:
 def read_calendar_mail(message_bytes: bytes) -> CalendarMail:
     """Read one e-mail, whatever its nesting, encoding and line ends.
 
-    The calendar is the first of its text/calendar parts, else of its attachments, with an event in it; mail inside the
-    mail (message/rfc822, as bounces have it) is not looked into. InputError if the message is larger than 32 MiB, has
-    more than 200 parts, or its calendar is larger than `read_calendar` takes.
+    The calendar is the first of its text/calendar parts, else of its attachments, with an event in it, else the reply
+    in a winmail.dat (TNEF). Its METHOD decides, the part's parameter only where it has none (RFC 6047 2.4). Mail inside
+    the mail (message/rfc822, as bounces have it) is not looked into. InputError if the message is larger than 32 MiB,
+    has more than 200 parts, or its calendar is larger than `read_calendar` takes.
     """
     if len(message_bytes) > MAX_MESSAGE_BYTES:
         raise InputError(f"the message has {len(message_bytes)} bytes; at most {MAX_MESSAGE_BYTES} are read")
@@ -75,7 +80,8 @@ def read_calendar_mail(message_bytes: bytes) -> CalendarMail:
         parts = list(_parts(message))
     except RecursionError:
         raise InputError("the message is nested too deeply to be read") from None
-    replies = _first_calendar(parts)
+    sender = _sender(message)
+    replies = _first_calendar(parts) or _first_tnef(parts, sender)
     # Parameters and comments may follow the keyword (RFC 3834 section 5).
     auto = re.split(r"[;(\s]", _header(message, "Auto-Submitted").strip().lower(), maxsplit=1)[0]
     bounce = _is_bounce(message, parts)
@@ -92,7 +98,7 @@ def read_calendar_mail(message_bytes: bytes) -> CalendarMail:
     return CalendarMail(
         method=replies[0].method if replies else "",
         replies=replies,
-        sender=_sender(message),
+        sender=sender,
         recipients=_addresses(message, _RECIPIENT_HEADERS),
         auto_submitted=bounce or replied or machine or auto not in ("", "no"),
         auto_replied=replied,
@@ -124,7 +130,7 @@ def _first_calendar(parts: list[_Message]) -> tuple[Reply, ...]:
     problem: InputError | None = None
     for part in sorted(filter(_may_be_calendar, parts), key=lambda part: part.get_content_type() != "text/calendar"):
         try:
-            replies = read_calendar(_content(part), _charset(part))
+            replies = _with_method(read_calendar(_content(part), _charset(part)), part)
         except InputError as error:
             problem = problem or error
         else:
@@ -132,6 +138,27 @@ def _first_calendar(parts: list[_Message]) -> tuple[Reply, ...]:
                 return replies
     if problem:
         raise problem
+    return ()
+
+
+def _with_method(replies: tuple[Reply, ...], part: _Message) -> tuple[Reply, ...]:
+    if all(reply.method for reply in replies):
+        return replies
+    try:
+        said = part.get_param("method", "")
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return replies
+    method = said.strip().upper()[:MAX_METHOD] if isinstance(said, str) else ""
+    return tuple(reply if reply.method else replace(reply, method=method) for reply in replies)
+
+
+def _first_tnef(parts: list[_Message], sender: str) -> tuple[Reply, ...]:
+    """The reply of the first TNEF part that is one."""
+    for part in parts:
+        if part.get_content_type() in _TNEF_TYPES or _filename(part).lower() == "winmail.dat":
+            reply = read_tnef(_content(part, MAX_TNEF_BYTES), sender)
+            if reply is not None:
+                return (reply,)
     return ()
 
 
@@ -153,13 +180,13 @@ def _charset(part: _Message) -> str:
         return ""
 
 
-def _content(part: _Message) -> bytes:
-    """The decoded body; one over the limit is cut just past it, for `read_calendar` to refuse."""
+def _content(part: _Message, most: int = MAX_BYTES) -> bytes:
+    """The decoded body; one over the limit is cut just past it, for whoever reads it to refuse."""
     try:
         content = part.get_payload(decode=True)
     except (ValueError, LookupError, AssertionError):
         return b""
-    return content[: MAX_BYTES + 1] if isinstance(content, bytes) else b""
+    return content[: most + 1] if isinstance(content, bytes) else b""
 
 
 def _is_bounce(message: _Message, parts: list[_Message]) -> bool:

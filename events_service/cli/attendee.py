@@ -144,6 +144,26 @@ def checkin(run: Run, ref: Ref, email: Email) -> None:
     _show(run, document)
 
 
+@verb(app, "history")
+def history(run: Run, ref: Ref, email: Email) -> None:
+    """Show all that ever came of somebody's reply, whichever way, and what became of it."""
+    from events_service import attendee_history, attendees, events, people
+
+    with run.read() as session:
+        attendee = attendees.find(session, events.find(session, ref), people.normalise_email(email))
+        document = attendee_history.listing(session, attendee)
+
+    def human(console: Console) -> None:
+        columns = ("at", "by", "said", "applied", "why", "note")
+        rows = [
+            (f"{one['at']:%Y-%m-%d %H:%M:%S}Z", one["via"], one["reply"], one["applied"], one["why"], one["note"])
+            for one in document
+        ]
+        console.print(table(columns, rows) if rows else "nothing came yet")
+
+    run.emit(document, human)
+
+
 def _show(run: Run, document: list[dict[str, Any]]) -> None:
     columns = [*SHOWN, *(REMOVED if any(row["removed_at"] for row in document) else ())]
 

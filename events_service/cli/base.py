@@ -157,37 +157,55 @@ def verb(
     """
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
-        signature = inspect.signature(function, eval_str=True)
-        own = list(signature.parameters.values())[1:]
-        keyword = inspect.Parameter.KEYWORD_ONLY
-        shared = [
-            inspect.Parameter("ctx", keyword, annotation=typer.Context),
-            inspect.Parameter("json_", keyword, default=False, annotation=JSON),
-            inspect.Parameter("at", keyword, default=None, annotation=_NO_AT if live else AT),
-            inspect.Parameter("dry_run", keyword, default=False, annotation=_NO_DRY_RUN if live else DRY_RUN),
-        ]
-
-        @functools.wraps(function)
-        def command(*, ctx: typer.Context, json_: bool, at: str | None, dry_run: bool, **words: Any) -> None:
-            before = ctx.obj if isinstance(ctx.obj, Run) else Run()
-            run = Run(before.as_json or json_, at or before.at, before.dry_run or dry_run)
-            if live:
-                run.refuse_live_options()
-            try:
-                function(run, **words)
-                if run.dry_run:
-                    run.say("dry run: nothing was changed")
-            finally:
-                run.close()
-
-        own = [parameter.replace(kind=keyword) for parameter in own]
-        command.__signature__ = signature.replace(parameters=[*own, *shared])  # type: ignore[attr-defined]
-        command.__annotations__ = {p.name: p.annotation for p in [*own, *shared]}
-        del command.__wrapped__
-        app.command(name)(command)
+        app.command(name)(_with_shared(function, live))
         return function
 
     return register
+
+
+def alone(app: typer.Typer) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Register what a noun does where no verb follows it; otherwise like `verb`."""
+
+    def register(function: Callable[..., None]) -> Callable[..., None]:
+        app.callback(invoke_without_command=True)(_with_shared(function, live=False))
+        return function
+
+    return register
+
+
+def _with_shared(function: Callable[..., None], live: bool) -> Callable[..., None]:
+    """A function as typer calls it: with the options that every command has, and a `Run` made of them."""
+    signature = inspect.signature(function, eval_str=True)
+    own = list(signature.parameters.values())[1:]
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    shared = [
+        inspect.Parameter("ctx", keyword, annotation=typer.Context),
+        inspect.Parameter("json_", keyword, default=False, annotation=JSON),
+        inspect.Parameter("at", keyword, default=None, annotation=_NO_AT if live else AT),
+        inspect.Parameter("dry_run", keyword, default=False, annotation=_NO_DRY_RUN if live else DRY_RUN),
+    ]
+
+    @functools.wraps(function)
+    def command(*, ctx: typer.Context, json_: bool, at: str | None, dry_run: bool, **words: Any) -> None:
+        before = ctx.obj if isinstance(ctx.obj, Run) else Run()
+        run = Run(before.as_json or json_, at or before.at, before.dry_run or dry_run)
+        if ctx.invoked_subcommand is not None:
+            ctx.obj = run
+            return
+        if live:
+            run.refuse_live_options()
+        try:
+            function(run, **words)
+            if run.dry_run:
+                run.say("dry run: nothing was changed")
+        finally:
+            run.close()
+
+    own = [parameter.replace(kind=keyword) for parameter in own]
+    command.__signature__ = signature.replace(parameters=[*own, *shared])  # type: ignore[attr-defined]
+    command.__annotations__ = {p.name: p.annotation for p in [*own, *shared]}
+    del command.__wrapped__
+    return command
 
 
 def noun() -> typer.Typer:

@@ -60,6 +60,7 @@ def show_event(run: Run, document: dict[str, Any]) -> None:
             ("visibility", document["visibility"]),
             ("sequence", document["sequence"]),
             ("attendees", ", ".join(f"{name} {people[name]}" for name in people)),
+            *([("proposals", _open(document))] if document.get("proposals") else []),
         ]
         console.print(table((document["slug"], ""), rows))
         if document["violations"]:
@@ -112,6 +113,10 @@ def _differing(difference: dict[str, Any]) -> list[tuple[str, Any, Any]]:
             starts = next((one["after"] for one in item["fields"] if one["field"] == "starts"), None)
             rows.append((name, *((None, starts) if item["what"] == "added" else ("on the agenda", "cancelled"))))
     return rows
+
+
+def _open(document: dict[str, Any]) -> str:
+    return f"{len(document['proposals'])} open: `events proposal list --event {document['slug']} --state open`"
 
 
 def _minute(iso: str) -> str:

@@ -29,8 +29,10 @@ def lmtp(run: Run) -> None:
     database, settings = run.database, run.settings
 
     def take(message: bytes) -> None:
+        now = system_clock()
+        proof = intake.proof_of(message, settings, now)
         with database.write() as session:
-            taken = intake.take(session, message, settings, system_clock())
+            taken = intake.take(session, message, settings, now, proof)
             row = taken.id
         log.info("mail taken", intake=row, kind=taken.kind, applied=taken.applied)
 

@@ -56,6 +56,15 @@ CONFIRMATION = "confirmation"
 ITINERARY = "itinerary"
 """The purpose of a message that tells somebody of changes to the sessions that they attend, and of nothing else."""
 
+REFRESH = "refresh"
+"""The purpose of a message that has the calendar's object once more, as their calendar program asked for it."""
+
+DECLINE_COUNTER = "decline-counter"
+"""The purpose of a message that says no to the times that somebody proposed."""
+
+ANSWERS = (CONFIRMATION, REFRESH, DECLINE_COUNTER)
+"""The purposes of messages that answer what one person has done themselves: no mail of a list."""
+
 LOST_TOO_OFTEN = 5
 """A message fails whose workers were lost so often before its DATA, one after the other: it may be what kills them."""
 

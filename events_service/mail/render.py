@@ -56,8 +56,9 @@ class Change:
 class Subject:
     """The event that a message is about. `was` and `was_at` are when and where it was before it moved.
 
-    `reason` is why it was cancelled. Where it is `personal`, its agenda is the reader's own, and `changes` are what the
-    calendar objects that come along say of it.
+    `proposed` is what its recipient proposed instead.
+    `reason` is why it was cancelled, or why that was declined. Where it is `personal`, its agenda is the reader's own,
+    and `changes` are what the calendar objects that come along say of it.
     """
 
     title: str
@@ -72,6 +73,7 @@ class Subject:
     agenda: Sequence[AgendaItem] = field(default_factory=tuple)
     was: Span | None = None
     was_at: str = ""
+    proposed: Span | None = None
     reason: str = ""
     personal: bool = False
     changes: Sequence[Change] = field(default_factory=tuple)
@@ -106,6 +108,7 @@ _SAMPLE = Subject(
     ],
     was=_SPAN,
     was_at="Another place",
+    proposed=_SPAN,
     reason="A reason.",
     personal=True,
     changes=[
@@ -259,6 +262,7 @@ def values_of(subject: Subject, locale: str, timezone: str, occasion: Occasion) 
             "date": day(span.starts, span.timezone, locale),
             "was": when(subject.was, locale) if subject.was else "",
             "was_at": one_line(subject.was_at),
+            "proposed": when(subject.proposed, locale) if subject.proposed else "",
             "url": one_line(subject.url),
             "organiser_name": one_line(subject.organiser_name),
             "organiser_email": one_line(subject.organiser_email),

@@ -22,6 +22,7 @@ _ENVELOPE_ADDRESS = re.compile(r"[^\s<>;,]{1,320}@[^\s<>;,]{1,255}")
 _XTEXT = re.compile(r"\+([0-9A-F]{2})")
 _STATUSES = frozenset({"message/delivery-status", "message/global-delivery-status"})
 _RECEIPTS = frozenset({"message/disposition-notification", "message/global-disposition-notification"})
+_NAMES_A_REPORT = re.compile(rb"delivery-status|feedback-report|disposition-notification", re.IGNORECASE)
 _RETURNED = frozenset({"message/rfc822", "message/global"})
 _RETURNED_HEADERS = frozenset({"text/rfc822-headers", "message/global-headers"})
 _NO_COMPLAINTS = frozenset({"not-spam", "auth-failure", "virus"})
@@ -97,6 +98,9 @@ def read_report(message_bytes: bytes) -> Report | None:
 
     Of a report on more than 1,000 recipients the first are read, of a message with more than 200 parts the first.
     """
+    if not _NAMES_A_REPORT.search(message_bytes):
+        # Most mail is none, and taking it apart to see that would take longer than all else that is done for it.
+        return None
     message = email.message_from_bytes(message_bytes)
     parts = list(_parts(message))
     types = {part.get_content_type() for part in parts}

@@ -13,6 +13,7 @@ TEMPLATES = templates_dir() / "emails"
 MESSAGES = {
     "save-the-date": False, "invitation": False, "reminder": False, "joining": False, "thanks": False, "chase": False,
     "outcomes": False, "update": True, "cancellation": True, "confirmation": True, "itinerary": True, "uninvited": True,
+    "refresh": True, "decline-counter": True,
 }  # fmt: skip
 """The messages that ship, and whether they must be told whatever the recipient wants to hear."""
 

@@ -13,7 +13,7 @@ from events_service.db.tables.events import (
     EventSession,
     Waiver,
 )
-from events_service.db.tables.intake import Intake, MailboxPoll
+from events_service.db.tables.intake import Intake, MailboxPoll, Proposal
 from events_service.db.tables.outcomes import Outcome, SurveyAnswer, SurveyResponse
 from events_service.db.tables.people import (
     Institution,
@@ -50,6 +50,7 @@ __all__ = [
     "Outcome",
     "Person",
     "ProgrammeRevision",
+    "Proposal",
     "ReviewRecord",
     "Suppression",
     "SurveyAnswer",
