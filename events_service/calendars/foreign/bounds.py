@@ -2,7 +2,7 @@
 
 Sizes are bounded by count, time by an account: whatever is done for a file is charged to it before it is done, a unit
 being a microsecond of work or less. There is no timer, so that a file is read or refused alike on every machine
-(docs/decisions/0020-what-bounds-a-calendar.md).
+(docs/decisions/0019-what-bounds-a-calendar.md).
 """
 
 from __future__ import annotations
