@@ -78,6 +78,7 @@ class _Place(NamedTuple):
     sequence_ahead: int
     removed_at: datetime | None
     returned_at: datetime | None
+    replied_at: datetime | None
 
     @property
     def own(self) -> Own:
@@ -85,7 +86,7 @@ class _Place(NamedTuple):
         return Own(self.sequence_ahead, self.removed_at or self.returned_at)
 
 
-_NOWHERE = _Place("", 0, None, None)
+_NOWHERE = _Place("", 0, None, None, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +151,7 @@ class Letters:
                     numbers[group] = self._contents.number(session, about, person.locale, person.timezone, now)
                 number = numbers[group]
                 id = row.message_id or message_id(row.key, self._secret, self._domain)
-                said = self._fields(event, person.name, plan)
+                said = self._fields(event, person.name, plan, place.replied_at if reply in _PARTSTAT else None)
                 row = row._replace(content_id=number, fields=said, sequence=event.sequence, message_id=id)
                 frozen.append({"row": row.id} | {f"to_{name}": getattr(row, name) for name in _FROZEN})
             if number not in ready:
@@ -166,7 +167,7 @@ class Letters:
     ) -> Outgoing:
         """The message that a step would send to an attendee, as it would be filled at `now`; nothing is kept."""
         person = session.get_one(Person, attendee.person_id)
-        place = _Place(attendee.reply, attendee.sequence_ahead, attendee.removed_at, attendee.returned_at)
+        place = _Place(*(getattr(attendee, name) for name in _Place._fields))
         reader = Reader(0, event.id or 0, attendee.id or 0, introduces=True)
         plan = plans(session, [reader], {reader.event_id: event}).get(0) if step.itinerary else None
         about = About(event, step, "campaign", own=place.own, plan=plan)
@@ -175,7 +176,8 @@ class Letters:
         row = Claimed(
             id=0, key=key, purpose="campaign", priority=1, event_id=event.id, step_id=step.id, attendee_id=attendee.id,
             person_id=person.id, attempts=1, due_at=now, next_at=now, sequence=event.sequence, content_id=None,
-            fields=self._fields(event, person.name, plan), message_id=message_id(key, self._secret, self._domain),
+            fields=self._fields(event, person.name, plan, place.replied_at),
+            message_id=message_id(key, self._secret, self._domain),
         )  # fmt: skip
         partstat = _partstat(attendee.reply)
         return self.fill(Draft(row, person.email, step.wave or "", event.slug, *ready, partstat), now)
@@ -199,7 +201,8 @@ class Letters:
         if draft.calendar is not None or draft.sessions:
             organiser, attendee = Mailbox(organiser_name, reply_to), Mailbox(name, draft.email)
             if draft.calendar is not None:
-                calendar = draft.calendar.fill(attendee, organiser, draft.partstat, sent_by=self._sender)
+                as_of = datetime.fromisoformat(row.fields["as_of"]) if "as_of" in row.fields else None
+                calendar = draft.calendar.fill(attendee, organiser, draft.partstat, sent_by=self._sender, as_of=as_of)
             sessions = [
                 # Whoever has an itinerary has accepted the event.
                 (one.method, one.fill(attendee, organiser, "ACCEPTED", sent_by=self._sender))
@@ -221,10 +224,17 @@ class Letters:
         )
         return draft.form.fill(letter, at)
 
-    def _fields(self, event: Event, name: str, plan: Plan | None) -> dict[str, Any]:
-        """The names that a message keeps on every attempt, and what it says of sessions."""
-        names = {"name": name, "organiser": event.organiser_name or self._sender_name}
-        return names if plan is None else {**names, "sessions": plan.sessions}
+    def _fields(self, event: Event, name: str, plan: Plan | None, replied_at: datetime | None) -> dict[str, Any]:
+        """The names that a message keeps on every attempt, what it says of sessions, and since when their answer is so.
+
+        The calendar's object is as new as the answer in it.
+        """
+        kept: dict[str, Any] = {"name": name, "organiser": event.organiser_name or self._sender_name}
+        if plan is not None:
+            kept["sessions"] = plan.sessions
+        if replied_at is not None:
+            kept["as_of"] = replied_at.isoformat()
+        return kept
 
     def _url(self, field: str, row: Claimed, wave: str) -> str:
         """The link that a mark stands for."""

@@ -5,12 +5,16 @@ Everything but ORGANIZER and ATTENDEE is the same for all, so filling is a join 
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from events_service.calendars.emit import calendar_head, identity, properties, zone_uses
 from events_service.calendars.lines import content_line, escape_text, fold, mailto, quote_param
 from events_service.calendars.model import CalendarEvent, Mailbox, Method
 from events_service.calendars.zones import vtimezones
+
+_MADE = re.compile(rb"(\r\n(?:DTSTAMP|LAST-MODIFIED):)([0-9]{8}T[0-9]{6}Z)")
 
 
 class InvitationTemplate:
@@ -50,19 +54,33 @@ class InvitationTemplate:
         return template
 
     def fill(
-        self, attendee: Mailbox, organizer: Mailbox, partstat: str = "NEEDS-ACTION", *, sent_by: str | None = None
+        self,
+        attendee: Mailbox,
+        organizer: Mailbox,
+        partstat: str = "NEEDS-ACTION",
+        *,
+        sent_by: str | None = None,
+        as_of: datetime | None = None,
     ) -> bytes:
         """The object for one attendee, UTF-8 with CRLF.
 
         `organizer` is where this attendee's reply goes: one address for the life of the event. `sent_by` is the From
-        address where it differs. `partstat` is what we know of the answer (RFC 5545 3.2.12). InputError if an address
-        cannot stand in a calendar.
+        address where it differs. `partstat` is what we know of the answer (RFC 5545 3.2.12), `as_of` since when: two
+        objects of one SEQUENCE are told apart by DTSTAMP (RFC 5546 2.1.5). InputError if an address cannot stand in a
+        calendar.
         """
-        lines = [self._head, _organizer(organizer, sent_by)]
+        head = self._head if as_of is None else _not_older(self._head, as_of)
+        lines = [head, _organizer(organizer, sent_by)]
         if self.method != "PUBLISH":
             lines.append(_attendee(attendee, partstat, asks=self.method == "REQUEST"))
         lines.append(self._tail)
         return b"".join(lines)
+
+
+def _not_older(head: bytes, than: datetime) -> bytes:
+    """The same object, made and changed at that moment, unless that was later. Such times are in order as text."""
+    at = f"{than.astimezone(UTC):%Y%m%dT%H%M%SZ}".encode()
+    return _MADE.sub(lambda found: found[1] + max(found[2], at), head)
 
 
 def _organizer(organizer: Mailbox, sent_by: str | None) -> bytes:
