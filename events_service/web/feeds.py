@@ -69,6 +69,8 @@ class FeedRoute:
         self._database, self._clock, self._used = database, clock, used
         self._look = _LOOK.format("?" if database.is_sqlite else "%s")
         self._own: Any = None
+        # The database closes what is in its pool, and this connection is not.
+        sa.event.listen(database.engine, "engine_disposed", lambda _engine: self.close())
         self._kept: OrderedDict[int, Representation] = OrderedDict()
         self._kept_bytes = 0
         self._loading: dict[tuple[int, str], asyncio.Future[Representation | None]] = {}
@@ -89,6 +91,12 @@ class FeedRoute:
         status, headers, body = answer(scope["headers"], shown)
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+
+    def close(self) -> None:
+        """Let go of the connection of its own."""
+        if self._own is not None:
+            self._own.close()
+            self._own = None
 
     async def _find(self, token: str) -> Representation | None:
         digest = token_sha256(token)
@@ -134,7 +142,7 @@ class FeedRoute:
             finally:
                 connection.close()
         except (driver_error, sa.exc.SQLAlchemyError) as error:
-            self._own = None
+            self.close()
             raise DatabaseError(f"database {self._database}: {error}") from error
 
     def _row_of_sqlite(self, digest: str) -> tuple[int, int, str] | None:
